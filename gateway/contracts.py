@@ -1,0 +1,178 @@
+"""What a plugin can be: small protocols, one for each kind of work. Fill those you can.
+
+A provider is pure translation. It opens no socket, reads no clock, sleeps for nobody and keeps
+no state between calls; the gateway owns connections, deadlines, retries, limits, money and
+metrics, so every provider gets them and none can get them wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from .errors import CallError
+from .schema import (
+    Answer,
+    CallRecord,
+    ChatChunk,
+    ChatRequest,
+    EmbeddingRequest,
+    Event,
+    Target,
+    Timeouts,
+    UpstreamRequest,
+)
+
+
+class ProviderSettings(BaseModel):
+    """What every entry of ``providers:`` may say. A provider subclasses it to say more."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: str
+    """Which registered provider serves this entry."""
+    base_url: str | None = None
+    """Where the upstream listens; None means the provider's own default."""
+    api_key: SecretStr | None = None
+    """Only ever a reference to the environment: ``${NAME}``."""
+    headers: dict[str, str] = Field(default_factory=dict)
+    """Sent with every request to this upstream."""
+    connect_timeout_s: float = Field(5.0, gt=0)
+    first_byte_timeout_s: float = Field(120.0, gt=0)
+    idle_timeout_s: float = Field(60.0, gt=0)
+    total_timeout_s: float = Field(600.0, gt=0)
+    max_connections: int = Field(1000, gt=0)
+    max_concurrency: int | None = Field(None, gt=0)
+    """Calls in flight to this upstream; None leaves it to ``max_connections``."""
+    stream_usage: bool = True
+    """False for upstreams that refuse ``stream_options``."""
+
+    @property
+    def timeouts(self) -> Timeouts:
+        return Timeouts(
+            self.connect_timeout_s,
+            self.first_byte_timeout_s,
+            self.idle_timeout_s,
+            self.total_timeout_s,
+        )
+
+
+@runtime_checkable
+class ChatProvider(Protocol):
+    """Translates chat completions to an upstream's wire and back."""
+
+    def build_request(self, request: ChatRequest) -> UpstreamRequest:
+        """Raises CallError(UNSUPPORTED) for what the upstream cannot carry at all; lesser
+        losses go into ``UpstreamRequest.dropped``."""
+
+    def parse_response(self, request: ChatRequest, body: bytes) -> Answer:
+        """A 200 body to an OpenAI chat completion. Raises CallError for an error inside it."""
+
+    def parse_stream(
+        self, request: ChatRequest, events: AsyncIterator[Event]
+    ) -> AsyncIterator[bytes | ChatChunk]:
+        """An async generator: upstream events in, OpenAI events out (``data: {…}\\n\\n``).
+
+        Yields bytes for plain deltas and a ChatChunk where usage or the finish reason shows.
+        Returns at the upstream's terminal event (never yields ``[DONE]``: the gateway does).
+        Raises CallError for an error event. It may await nothing but ``events``: the gateway
+        drives it by hand from the socket's callback, without a task of its own.
+        """
+
+    def parse_error(self, status: int, headers: Mapping[str, str], body: bytes) -> CallError:
+        """An error answer to the row of the table that it means. Header names are lower case."""
+
+
+@runtime_checkable
+class EmbeddingProvider(Protocol):
+    """Translates embedding calls."""
+
+    def build_embedding(self, request: EmbeddingRequest) -> UpstreamRequest: ...
+
+    def parse_embedding(self, request: EmbeddingRequest, body: bytes) -> Answer:
+        """A 200 body to an OpenAI embeddings list, floats or base64 as ``body`` asked for."""
+
+    def parse_error(self, status: int, headers: Mapping[str, str], body: bytes) -> CallError: ...
+
+
+class UpstreamResponse(Protocol):
+    """An answer whose head has arrived; the body is read once, whole or as it comes."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case; repeated headers joined with a comma."""
+
+    async def read(self, max_bytes: int) -> bytes:
+        """The whole body. Raises CallError(UPSTREAM_GARBLED) above ``max_bytes``."""
+
+    async def pump(self, receive: Callable[[bytes], None]) -> None:
+        """Call ``receive`` with each piece as it arrives; return at the end of the body.
+
+        Raises CallError (UPSTREAM_CUT, UPSTREAM_TIMEOUT) if the body does not end as promised.
+        An exception out of ``receive`` closes the connection and is raised from here.
+        """
+
+    def pause(self) -> None:
+        """Stop reading from the socket until ``resume``; the idle clock stops too."""
+
+    def resume(self) -> None: ...
+
+    def close(self) -> None:
+        """Give the connection back if the body was read to its end, else close it. Idempotent."""
+
+
+class Upstream(Protocol):
+    """Something that answers requests: a pool of connections, or a stand-in inside the process."""
+
+    async def send(self, request: UpstreamRequest, timeouts: Timeouts) -> UpstreamResponse:
+        """Send and wait for the head of the answer.
+
+        Raises CallError: UPSTREAM_UNREACHABLE is proof that no byte of the request was written;
+        UPSTREAM_TIMEOUT and UPSTREAM_CUT mean that the upstream may have taken it.
+        """
+
+    async def close(self) -> None: ...
+
+
+@runtime_checkable
+class EmbeddedProvider(Protocol):
+    """A provider that brings its upstream along instead of having one on the network.
+
+    Its targets are rehearsal: they bill nothing, step back behind every live target, and never
+    answer for another model without saying so.
+    """
+
+    def open_upstream(self) -> Upstream: ...
+
+
+class ProviderClass(Protocol):
+    """How the gateway makes a provider: once for each live entry of ``providers:``."""
+
+    def __call__(self, settings: Any) -> Any: ...
+
+
+class RouteView(Protocol):
+    """What a strategy may know about targets besides the targets themselves."""
+
+    def price_nano(self, target: Target) -> int:
+        """Nano-USD for a million fresh input and a quarter million output tokens; an unknown
+        price sorts last."""
+
+    def first_token_s(self, target: Target) -> float:
+        """Moving average of the time to first token, 0.0 while nothing is known."""
+
+    def random(self) -> float:
+        """In [0, 1)."""
+
+
+Strategy = Callable[[Sequence[Target], RouteView], list[Target]]
+"""Orders targets. Fallback is the rest of the list; a strategy drops none."""
+
+Observer = Callable[[CallRecord], None]
+"""Told of every finished call, after the reply has left. It must not block."""
+
+RegisterProvider = Callable[[str, type[ProviderSettings], ProviderClass], None]
+RegisterStrategy = Callable[[str, Strategy], None]
+RegisterObserver = Callable[[Observer], None]

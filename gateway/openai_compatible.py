@@ -1,0 +1,311 @@
+"""The provider for every upstream that already speaks OpenAI; most plugins are a few lines on it.
+
+Bytes travel as they came: the request is the client's body with ``model`` and ``stream_options``
+changed, an answer is relayed untouched, and a chunk is looked into only if it tells something.
+
+Wire format: https://platform.openai.com/docs/api-reference/chat (read 2026-11-22, against the
+types of openai-python 3.54).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, ClassVar
+
+import orjson
+
+from .contracts import ProviderSettings
+from .errors import CallError, ConfigError, Outcome, outcome_of_status
+from .schema import (
+    Answer,
+    ChatChunk,
+    ChatRequest,
+    EmbeddingRequest,
+    Event,
+    UpstreamRequest,
+    Usage,
+)
+
+QUOTED_ERROR_CHARS = 500
+
+_TELLING = re.compile(rb'"(?:usage|error|finish_reason)"\s*:\s*[^n\s]')
+"""A chunk worth parsing: one of these fields with a value that is not null."""
+
+_CODES = {
+    "context_length_exceeded": Outcome.CONTEXT_LENGTH_EXCEEDED,
+    "content_policy_violation": Outcome.CONTENT_POLICY,
+    "content_filter": Outcome.CONTENT_POLICY,
+    "model_not_found": Outcome.UPSTREAM_MODEL_MISSING,
+    "insufficient_quota": Outcome.UPSTREAM_CREDENTIALS,
+    "invalid_api_key": Outcome.UPSTREAM_CREDENTIALS,
+    "rate_limit_exceeded": Outcome.UPSTREAM_RATE_LIMITED,
+}
+
+
+class OpenAICompatible:
+    """Chat and embeddings for an OpenAI-shaped upstream.
+
+    Subclasses change class attributes, or one of the small methods below.
+    """
+
+    base_url: ClassVar[str] = ""
+    """Used when the configuration names none."""
+    max_tokens_field: ClassVar[str] = "max_tokens"
+    """Where the upstream expects the output cap."""
+
+    def __init__(self, settings: ProviderSettings) -> None:
+        base_url = settings.base_url or self.base_url
+        if not base_url:
+            raise ConfigError(f"type {settings.type!r} needs a base_url")
+        self.settings = settings
+        self.root = base_url.rstrip("/")
+        self.headers = (
+            *self.auth_headers(settings),
+            ("content-type", "application/json"),
+            *settings.headers.items(),
+        )
+
+    def auth_headers(self, settings: ProviderSettings) -> tuple[tuple[str, str], ...]:
+        if settings.api_key is None:
+            return ()
+        return (("authorization", f"Bearer {settings.api_key.get_secret_value()}"),)
+
+    def url(self, path: str, model: str) -> str:
+        """``path`` is the OpenAI path after the base URL; Azure puts the model into it."""
+        return self.root + path
+
+    def adapt(self, body: dict[str, Any], request: ChatRequest) -> None:
+        """Change the upstream body in place where a provider's dialect differs."""
+
+    # Chat
+
+    def build_request(self, request: ChatRequest) -> UpstreamRequest:
+        body = {**request.body, "model": request.model}
+        if request.stream:
+            body["stream"] = True
+            if self.settings.stream_usage:
+                options = body.get("stream_options") or {}
+                body["stream_options"] = {**options, "include_usage": True}
+            else:
+                body.pop("stream_options", None)
+        else:
+            body.pop("stream_options", None)
+        if request.max_output_tokens is not None:
+            body.pop("max_tokens", None)
+            body.pop("max_completion_tokens", None)
+            body[self.max_tokens_field] = request.max_output_tokens
+        self.adapt(body, request)
+        return UpstreamRequest(
+            self.url("/chat/completions", request.model), self.headers, orjson.dumps(body)
+        )
+
+    def parse_response(self, request: ChatRequest, body: bytes) -> Answer:
+        answer = load_object(body)
+        if answer.get("error"):
+            raise self.error_in(answer["error"], 200)
+        choices = answer.get("choices")
+        if not isinstance(choices, list) or not choices:
+            raise CallError(
+                Outcome.UPSTREAM_GARBLED, f"the upstream's answer has no choices: {quoted(body)}"
+            )
+        return Answer(body, read_usage(answer.get("usage")), choices[0].get("finish_reason"))
+
+    async def parse_stream(
+        self, request: ChatRequest, events: AsyncIterator[Event]
+    ) -> AsyncIterator[bytes | ChatChunk]:
+        finished = False
+        async for event in events:
+            if event.data[:6] == b"[DONE]":
+                return
+            if not event.data:
+                continue
+            if _TELLING.search(event.data):
+                chunk = self.read_chunk(event)
+                finished = finished or chunk.finish_reason is not None
+                yield chunk
+            else:
+                yield event.raw
+        if not finished:
+            raise CallError(
+                Outcome.UPSTREAM_CUT, "the upstream's stream ended before the answer was complete"
+            )
+
+    def read_chunk(self, event: Event) -> ChatChunk:
+        chunk = load_object(event.data)
+        if chunk.get("error"):
+            raise self.error_in(chunk["error"], 200)
+        choices = chunk.get("choices") or []
+        usage = chunk.get("usage")
+        finish_reason = None
+        for choice in choices:
+            finish_reason = choice.get("finish_reason") or finish_reason
+            usage = usage or choice.get("usage")
+        return ChatChunk(event.raw, read_usage(usage), finish_reason, bool(usage and not choices))
+
+    # Embeddings
+
+    def build_embedding(self, request: EmbeddingRequest) -> UpstreamRequest:
+        body = {**request.body, "model": request.model}
+        return UpstreamRequest(
+            self.url("/embeddings", request.model), self.headers, orjson.dumps(body)
+        )
+
+    def parse_embedding(self, request: EmbeddingRequest, body: bytes) -> Answer:
+        answer = load_object(body)
+        if answer.get("error"):
+            raise self.error_in(answer["error"], 200)
+        if not isinstance(answer.get("data"), list):
+            raise CallError(
+                Outcome.UPSTREAM_GARBLED, f"the upstream's answer has no data: {quoted(body)}"
+            )
+        return Answer(body, read_usage(answer.get("usage")))
+
+    # Errors
+
+    def parse_error(self, status: int, headers: Mapping[str, str], body: bytes) -> CallError:
+        try:
+            answer = load_object(body)
+        except CallError:
+            return CallError(
+                outcome_of_status(status),
+                quoted(body) or f"status {status} with an empty body",
+                retry_after_s=read_retry_after_s(headers),
+            )
+        return self.error_in(answer.get("error") or answer, status, headers)
+
+    def error_in(
+        self, error: Any, status: int, headers: Mapping[str, str] | None = None
+    ) -> CallError:
+        """The row for an OpenAI error object (or whatever stands in its place)."""
+        fields = error if isinstance(error, dict) else {"message": str(error)}
+        code = fields.get("code")
+        code = str(code) if code is not None else None
+        if status == 200 and code and code.isdigit() and 400 <= int(code) < 600:
+            status = int(code)
+        by_status = Outcome.UPSTREAM_FAILED if status == 200 else outcome_of_status(status)
+        outcome = _CODES.get(code or "") or _CODES.get(str(fields.get("type"))) or by_status
+        rejected = outcome is Outcome.UPSTREAM_REJECTED
+        message = fields.get("message") or fields.get("detail") or str(error)
+        return CallError(
+            outcome,
+            str(message)[:QUOTED_ERROR_CHARS],
+            code=code if rejected else None,
+            param=_text(fields.get("param")) if rejected else None,
+            retry_after_s=read_retry_after_s(headers or {}),
+        )
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def quoted(body: bytes) -> str:
+    """The start of a body for an error message, on one line."""
+    return " ".join(body[: QUOTED_ERROR_CHARS * 4].decode("utf-8", "replace").split())[
+        :QUOTED_ERROR_CHARS
+    ]
+
+
+def load_object(body: bytes) -> dict[str, Any]:
+    """A JSON object out of an upstream's bytes. Raises CallError(UPSTREAM_GARBLED)."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise CallError(
+            Outcome.UPSTREAM_GARBLED, f"the upstream sent no valid JSON ({error}): {quoted(body)}"
+        ) from None
+    if not isinstance(value, dict):
+        raise CallError(
+            Outcome.UPSTREAM_GARBLED, f"the upstream sent no JSON object: {quoted(body)}"
+        )
+    return value
+
+
+def read_retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """``retry-after-ms`` or ``retry-after`` in seconds; HTTP dates are ignored (no clock here)."""
+    for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            value = float(headers[name]) * unit_s
+        except (KeyError, ValueError):
+            continue
+        if 0 <= value < 1e9:
+            return value
+    return None
+
+
+def read_usage(usage: Any) -> Usage | None:
+    """An OpenAI ``usage`` object as disjoint classes; None if there is none.
+
+    OpenAI's totals include their details, DeepSeek names its cache hits in a field of its own.
+    """
+    if not isinstance(usage, dict):
+        return None
+    prompt = usage.get("prompt_tokens_details") or {}
+    completion = usage.get("completion_tokens_details") or {}
+    cache_read = prompt.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or 0
+    cache_write = prompt.get("cache_write_tokens") or 0
+    image_in = prompt.get("image_tokens") or 0
+    audio_in = prompt.get("audio_tokens") or 0
+    reasoning = completion.get("reasoning_tokens") or 0
+    audio_out = completion.get("audio_tokens") or 0
+    image_out = completion.get("image_tokens") or 0
+    total_in = usage.get("prompt_tokens") or 0
+    total_out = usage.get("completion_tokens") or 0
+    return Usage(
+        input_tokens=max(0, total_in - cache_read - cache_write - image_in - audio_in),
+        cache_read_tokens=cache_read,
+        cache_write_tokens=cache_write,
+        image_input_tokens=image_in,
+        audio_input_tokens=audio_in,
+        output_tokens=max(0, total_out - reasoning - audio_out - image_out),
+        reasoning_tokens=reasoning,
+        image_output_tokens=image_out,
+        audio_output_tokens=audio_out,
+    )
+
+
+def completion_body(
+    request: ChatRequest, message: Mapping[str, Any], finish_reason: str, usage: Usage
+) -> bytes:
+    """A whole chat completion, for providers that translate. ``message`` lacks only the role."""
+    return orjson.dumps(
+        {
+            "id": f"chatcmpl-{request.call_id}",
+            "object": "chat.completion",
+            "created": request.created_s,
+            "model": request.model,
+            "choices": [
+                {
+                    "index": 0,
+                    "message": {"role": "assistant", **message},
+                    "logprobs": None,
+                    "finish_reason": finish_reason,
+                }
+            ],
+            "usage": usage.to_openai(),
+        }
+    )
+
+
+def completion_chunk(
+    request: ChatRequest,
+    delta: Mapping[str, Any] | None,
+    finish_reason: str | None = None,
+    usage: Usage | None = None,
+) -> bytes:
+    """One event of a chat stream, for providers that translate.
+
+    ``delta=None`` makes the last chunk, which has no choices and only reports ``usage``.
+    """
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+    chunk = {
+        "id": f"chatcmpl-{request.call_id}",
+        "object": "chat.completion.chunk",
+        "created": request.created_s,
+        "model": request.model,
+        "choices": [] if delta is None else [choice],
+    }
+    if usage is not None:
+        chunk["usage"] = usage.to_openai()
+    return b"data: " + orjson.dumps(chunk) + b"\n\n"

@@ -1,0 +1,267 @@
+"""The words every room shares: frozen data, no behaviour beyond arithmetic on itself.
+
+Units stand in the names: ``_s`` seconds, ``_tokens`` tokens, ``_nano`` billionths of a currency
+unit. Nothing here imports anything of the gateway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from .errors import Outcome
+
+
+class Capability(StrEnum):
+    """What a target can do; a request that needs more is refused before anything is sent."""
+
+    CHAT = "chat"
+    EMBEDDINGS = "embeddings"
+    IMAGE = "image"
+    VIDEO = "video"
+    VISION = "vision"
+    AUDIO_INPUT = "audio_input"
+    TOOLS = "tools"
+    JSON_OBJECT = "json_object"
+    JSON_SCHEMA = "json_schema"
+    REASONING = "reasoning"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Money:
+    """An amount in billionths of its currency's unit. Integers only; rounding is upwards."""
+
+    nano: int
+    currency: str = "USD"
+
+    def __add__(self, other: Money) -> Money:
+        if other.currency != self.currency:
+            raise ValueError(f"cannot add {other.currency} to {self.currency}")
+        return Money(self.nano + other.nano, self.currency)
+
+    def __str__(self) -> str:
+        units, nano = divmod(abs(self.nano), 1_000_000_000)
+        sign = "-" if self.nano < 0 else ""
+        return f"{sign}{units}.{nano:09d}"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens in disjoint classes: no token is counted in two of them.
+
+    ``input_tokens`` is fresh text input only and ``output_tokens`` visible text only; cache,
+    thinking, image and audio tokens have classes of their own. ``estimated`` says that the
+    upstream never reported and the figures are the gateway's own count.
+    """
+
+    input_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    image_input_tokens: int = 0
+    audio_input_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    image_output_tokens: int = 0
+    audio_output_tokens: int = 0
+    estimated: bool = False
+
+    @property
+    def total_input_tokens(self) -> int:
+        return (
+            self.input_tokens
+            + self.cache_read_tokens
+            + self.cache_write_tokens
+            + self.cache_write_1h_tokens
+            + self.image_input_tokens
+            + self.audio_input_tokens
+        )
+
+    @property
+    def total_output_tokens(self) -> int:
+        return (
+            self.output_tokens
+            + self.reasoning_tokens
+            + self.image_output_tokens
+            + self.audio_output_tokens
+        )
+
+    def classes(self) -> dict[str, int]:
+        """Token counts by class, zero classes left out."""
+        return {name: count for name in TOKEN_CLASSES if (count := getattr(self, name))}
+
+    def to_openai(self) -> dict[str, Any]:
+        """The ``usage`` object of a chat completion."""
+        return {
+            "prompt_tokens": self.total_input_tokens,
+            "completion_tokens": self.total_output_tokens,
+            "total_tokens": self.total_input_tokens + self.total_output_tokens,
+            "prompt_tokens_details": {
+                "cached_tokens": self.cache_read_tokens,
+                "cache_write_tokens": self.cache_write_tokens + self.cache_write_1h_tokens,
+                "audio_tokens": self.audio_input_tokens,
+            },
+            "completion_tokens_details": {
+                "reasoning_tokens": self.reasoning_tokens,
+                "audio_tokens": self.audio_output_tokens,
+            },
+        }
+
+
+TOKEN_CLASSES = tuple(f.name for f in fields(Usage) if f.name.endswith("_tokens"))
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One model at one provider: the thing a call is finally sent to."""
+
+    provider: str
+    """Name in the configuration's ``providers:``."""
+    model: str
+    """The id that this provider knows the model by."""
+    public_model: str
+    """Name in the configuration's ``models:`` that leads here."""
+    capabilities: frozenset[str] = frozenset({Capability.CHAT})
+    context_tokens: int | None = None
+    max_output_tokens: int | None = None
+    weight: int = 1
+    rehearsal: bool = False
+    """Served by an embedded stand-in that bills nothing."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.provider}/{self.model}"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is calling, as far as a valid key and the request say."""
+
+    key_id: str
+    project: str | None = None
+    user: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """What a provider is asked to translate. Everything in it is read-only.
+
+    ``body`` is the client's OpenAI body after task defaults were filled in; its ``model`` is
+    still the client's word, ``model`` is the upstream's. ``max_output_tokens`` is the cap to
+    send, or None where neither client, task nor model sets one. ``call_id`` and ``created_s``
+    stand in for the clock and the random source that a provider does not have.
+    """
+
+    model: str
+    body: Mapping[str, Any]
+    stream: bool = False
+    max_output_tokens: int | None = None
+    capabilities: frozenset[str] = frozenset({Capability.CHAT})
+    call_id: str = ""
+    created_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingRequest:
+    """An embeddings call: ``body`` is the client's OpenAI body, ``model`` the upstream's id."""
+
+    model: str
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRequest:
+    """An HTTP request for the upstream room to send.
+
+    ``headers`` is a tuple so that the serialised head can be cached by value; providers build
+    it once. ``dropped`` names the client's fields that the upstream has no place for.
+    """
+
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    method: str = "POST"
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Deadlines of one upstream exchange, in seconds; ``total_s`` spans all of it."""
+
+    connect_s: float = 5.0
+    first_byte_s: float = 120.0
+    idle_s: float = 60.0
+    total_s: float = 600.0
+
+
+class Event(NamedTuple):
+    """One server-sent event. ``raw`` is as it came, closing blank line included."""
+
+    raw: bytes
+    data: bytes
+    """The ``data:`` lines joined with a newline; empty for a comment."""
+    name: str = ""
+    """The ``event:`` field, empty if the upstream names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatChunk:
+    """One event for the client together with what the gateway should know of it.
+
+    ``usage_only`` marks the extra chunk that only reports usage: clients that did not ask for
+    it do not get it.
+    """
+
+    data: bytes
+    usage: Usage | None = None
+    finish_reason: str | None = None
+    usage_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A complete JSON answer in the OpenAI shape, and what was used to make it."""
+
+    body: bytes
+    usage: Usage | None
+    finish_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at one target; a call has one for each upstream it was sent to."""
+
+    target: Target
+    outcome: Outcome
+    duration_s: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """What happened to one call. Exactly one is made for each call, whatever became of it."""
+
+    call_id: str
+    endpoint: str
+    caller: Caller
+    outcome: Outcome
+    started_at_s: float
+    duration_s: float
+    requested_model: str = ""
+    task: str | None = None
+    route_reason: str = ""
+    stream: bool = False
+    target: Target | None = None
+    attempts: tuple[Attempt, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+    cost: Money | None = None
+    """None if the price is not known; rehearsal costs 0."""
+    list_cost: Money | None = None
+    """What the same usage costs at list price on the target's public model."""
+    time_to_first_token_s: float | None = None
+    chunks: int = 0
+    finish_reason: str | None = None
+    detail: str = ""
+    """The error's message if there was one."""

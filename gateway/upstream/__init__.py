@@ -1,0 +1,1 @@
+"""Send it: connections, attempts, and the framing of what comes back."""
