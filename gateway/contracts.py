@@ -20,6 +20,7 @@ from .schema import (
     ChatRequest,
     EmbeddingRequest,
     Event,
+    Journey,
     Target,
     Timeouts,
     UpstreamRequest,
@@ -45,7 +46,9 @@ class ProviderSettings(BaseModel):
     total_timeout_s: float = Field(600.0, gt=0)
     max_connections: int = Field(1000, gt=0)
     max_concurrency: int | None = Field(None, gt=0)
-    """Calls in flight to this upstream; None leaves it to ``max_connections``."""
+    """Calls in flight to this upstream; more of them wait. None: ``max_connections`` decides."""
+    requests_per_minute: int | None = Field(None, gt=0)
+    """Calls started in any minute; more of them wait."""
     stream_usage: bool = True
     """False for upstreams that refuse ``stream_options``."""
 
@@ -106,6 +109,9 @@ class UpstreamResponse(Protocol):
 
     async def read(self, max_bytes: int) -> bytes:
         """The whole body. Raises CallError(UPSTREAM_GARBLED) above ``max_bytes``."""
+
+    async def first(self) -> bytes:
+        """Wait for the next piece of the body; ``b""`` at its end. May precede ``pump``."""
 
     async def pump(self, receive: Callable[[bytes], None]) -> None:
         """Call ``receive`` with each piece as it arrives; return at the end of the body.
@@ -176,3 +182,26 @@ Observer = Callable[[CallRecord], None]
 RegisterProvider = Callable[[str, type[ProviderSettings], ProviderClass], None]
 RegisterStrategy = Callable[[str, Strategy], None]
 RegisterObserver = Callable[[Observer], None]
+
+
+class Client(Protocol):
+    """The client's end of a call, as the rooms see it: where the answer goes."""
+
+    @property
+    def started(self) -> bool:
+        """A byte of the answer has left; from here on nothing may be tried elsewhere."""
+
+    async def send_answer(self, journey: Journey, body: bytes) -> None:
+        """The whole answer."""
+
+    async def begin_stream(self, journey: Journey, first: bytes) -> None:
+        """The head of a stream together with its first events."""
+
+    def write(self, data: bytes) -> bool:
+        """Events, at once. False: the client's buffer is full, wait for ``when_drained``."""
+
+    def when_drained(self, resume: Callable[[], None]) -> None:
+        """Call ``resume`` as soon as the client has caught up."""
+
+    async def end_stream(self, journey: Journey) -> None:
+        """The stream's end: what it cost, and ``[DONE]``."""

@@ -293,12 +293,21 @@ def completion_chunk(
     delta: Mapping[str, Any] | None,
     finish_reason: str | None = None,
     usage: Usage | None = None,
+    *,
+    index: int = 0,
+    logprobs: Mapping[str, Any] | None = None,
 ) -> bytes:
     """One event of a chat stream, for providers that translate.
 
     ``delta=None`` makes the last chunk, which has no choices and only reports ``usage``.
+    ``index`` is the choice that it belongs to.
     """
-    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+    choice = {
+        "index": index,
+        "delta": delta,
+        "logprobs": logprobs,
+        "finish_reason": finish_reason,
+    }
     chunk = {
         "id": f"chatcmpl-{request.call_id}",
         "object": "chat.completion.chunk",

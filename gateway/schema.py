@@ -129,6 +129,8 @@ class Target:
     weight: int = 1
     rehearsal: bool = False
     """Served by an embedded stand-in that bills nothing."""
+    stands_for: Target | None = None
+    """The target that a stand-in answers for: its price is what the call would have cost."""
 
     @property
     def name(self) -> str:
@@ -142,6 +144,49 @@ class Caller:
     key_id: str
     project: str | None = None
     user: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request of a client, authenticated and parsed, before anything was decided."""
+
+    id: str
+    endpoint: str
+    """``chat`` or ``embeddings``."""
+    caller: Caller
+    model: str
+    """The client's word for where it should go: a task, a model, a target or ``auto``."""
+    body: Mapping[str, Any]
+    body_bytes: int
+    started_at_s: float
+    """Wall clock, seconds since 1970."""
+    received_s: float
+    """Monotonic clock, for deadlines and durations."""
+    stream: bool = False
+    include_usage: bool = False
+    """The client of a stream asked for the usage chunk."""
+    task_hint: str | None = None
+    """The task that a header names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Where a call may go, in order, and what the route makes of it."""
+
+    targets: tuple[Target, ...]
+    body: Mapping[str, Any]
+    """The call's body after the task's parameters were filled in."""
+    reason: str
+    """Why this route: task, model, target, or auto-{header,metadata,classifier,default}."""
+    task: str | None = None
+    confidence: float | None = None
+    """How sure the classifier is, in [0, 1], if it was asked."""
+    max_output_tokens: int | None = None
+    deadline_s: float | None = None
+    skipped: tuple[str, ...] = ()
+    """Sentences on the targets that were left out, for error texts."""
+    warnings: tuple[str, ...] = ()
+    """What the client should know about how its request was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,3 +310,53 @@ class CallRecord:
     finish_reason: str | None = None
     detail: str = ""
     """The error's message if there was one."""
+
+
+@dataclass(slots=True)
+class Journey:
+    """What is known of one call so far: the only thing that changes while a call is under way.
+
+    Each room writes down what it decided; the pipeline makes the CallRecord of it at the end.
+    """
+
+    call: Call
+    plan: Plan | None = None
+    target: Target | None = None
+    """The target that is answering, or was tried last."""
+    attempts: list[Attempt] = field(default_factory=list)
+    usage: Usage | None = None
+    cost: Money | None = None
+    list_cost: Money | None = None
+    first_token_s: float | None = None
+    """Monotonic clock at the first chunk, or at the answer where it came whole."""
+    chunks: int = 0
+    finish_reason: str | None = None
+    dropped: tuple[str, ...] = ()
+    outcome: Outcome = Outcome.OK
+    detail: str = ""
+
+    def record(self, now_s: float) -> CallRecord:
+        """The record of the finished call; ``now_s`` on the monotonic clock."""
+        call, plan = self.call, self.plan
+        first_s = self.first_token_s
+        return CallRecord(
+            call_id=call.id,
+            endpoint=call.endpoint,
+            caller=call.caller,
+            outcome=self.outcome,
+            started_at_s=call.started_at_s,
+            duration_s=now_s - call.received_s,
+            requested_model=call.model,
+            task=plan.task if plan else None,
+            route_reason=plan.reason if plan else "",
+            stream=call.stream,
+            target=self.target,
+            attempts=tuple(self.attempts),
+            usage=self.usage or Usage(),
+            cost=self.cost,
+            list_cost=self.list_cost,
+            time_to_first_token_s=None if first_s is None else first_s - call.received_s,
+            chunks=self.chunks,
+            finish_reason=self.finish_reason,
+            detail=self.detail,
+        )

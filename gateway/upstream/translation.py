@@ -55,10 +55,15 @@ class Translation:
         self._inbox = _Inbox()
         self._chunks = parse_stream(self._inbox)
         self._step: Any = None
+        self._error: BaseException | None = None
         self.done = False
 
     def feed(self, events: list[Event]) -> list[bytes | ChatChunk]:
-        """Translate ``events``. Raises whatever the provider raises."""
+        """Translate ``events``.
+
+        Raises what the provider raises, unless chunks came before it: those are returned, and
+        ``raise_error`` has the rest of the story.
+        """
         self._inbox.events.extend(events)
         return self._run()
 
@@ -66,6 +71,11 @@ class Translation:
         """Tell the provider that no more events come."""
         self._inbox.ended = True
         return self._run()
+
+    def raise_error(self) -> None:
+        """Raise the error that ended the translation behind the last chunks, if one did."""
+        if self._error is not None:
+            raise self._error
 
     def close(self) -> None:
         """Drop a translation that is not done. Idempotent."""
@@ -88,9 +98,11 @@ class Translation:
                 chunks.append(item.value)
             except StopAsyncIteration:
                 self.done = True
-            except BaseException:
+            except Exception as error:
                 self.done = True
-                raise
+                if not chunks:
+                    raise
+                self._error = error
             else:
                 self._step = step
                 if waits_for is not _MORE:

@@ -51,6 +51,20 @@ def test_an_error_in_the_provider_comes_out_of_feed_once():
     assert translation.feed([event(b"b")]) == []
 
 
+def test_chunks_before_an_error_in_the_same_read_are_not_lost():
+    async def fail_second(events):
+        async for item in events:
+            if item.data == b"bad":
+                raise ValueError("bad chunk")
+            yield item.data
+
+    translation = Translation(fail_second)
+    assert translation.feed([event(b"good"), event(b"bad")]) == [b"good"]
+    assert translation.done
+    with pytest.raises(ValueError, match="bad chunk"):
+        translation.raise_error()
+
+
 async def test_a_provider_that_awaits_anything_else_is_refused():
     async def sleepy(events):
         async for item in events:

@@ -1,0 +1,1 @@
+"""The load harness: ``python -m benchmarks``. The gateway never imports it."""

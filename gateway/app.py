@@ -1,0 +1,289 @@
+"""The running gateway: what outlives a configuration, its listeners, and how both end.
+
+A reload builds a second set of rooms from the new file and swaps one reference; calls under way
+end in the rooms that they began in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from .assembly import Connected, Permanent, Rooms, build_rooms
+from .config import LoadedConfig
+from .config_file import disabled_plugins, load_config
+from .contracts import Observer, RegisterObserver, RegisterStrategy
+from .errors import ConfigError
+from .hookspecs import hookimpl
+from .limits.in_flight import InFlight
+from .money.spend import Spend
+from .plugins import discover
+from .routing import strategies
+from .routing.classifier import Classifier
+from .routing.latency import Latency
+from .server.door import Door, Serving
+from .stores.keys import KeyFile, KeyRing
+from .telemetry.exposition import CONTENT_TYPE
+from .telemetry.metrics import Metrics
+
+WATCH_INTERVAL_S = 1.0
+KEEPALIVE_TIMEOUT_S = 75.0
+
+log = structlog.get_logger("daobo")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where the gateway finds its configuration and keeps its state."""
+
+    config_path: Path
+    state: Path
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+
+class CorePlugin:
+    """The core's own strategies and observers, through the same hooks as everybody's."""
+
+    def __init__(self, observers: Iterable[Observer]) -> None:
+        self._observers = tuple(observers)
+
+    @hookimpl
+    def register_strategies(self, register: RegisterStrategy) -> None:
+        strategies.register_strategies(register)
+
+    @hookimpl
+    def register_observers(self, register: RegisterObserver) -> None:
+        for observer in self._observers:
+            register(observer)
+
+
+class Gateway:
+    """One process of the gateway."""
+
+    def __init__(self, options: Options, call_log: Observer) -> None:
+        """Raises ConfigError for anything that keeps it from starting."""
+        self.options = options
+        self.metrics = Metrics(version("daobo"))
+        latency = Latency()
+        self.registry = discover(
+            disabled_plugins(options.config_path),
+            core=[("core", CorePlugin((self.metrics, call_log, latency)))],
+        )
+        loaded = self.load()
+        server = loaded.config.server
+        self.permanent = Permanent(
+            registry=self.registry,
+            latency=latency,
+            spend=Spend(),
+            in_flight=InFlight(server.max_in_flight, server.max_in_flight_per_key),
+            classifier=Classifier.load(),
+            environ=options.environ,
+            price_cache=options.state / "prices.json",
+            report_failure=_report_failure,
+        )
+        self.key_file = KeyFile(options.state)
+        self.ring = KeyRing(
+            self.key_file, loaded.config.keys.project, options.environ.get("DAOBO_KEY")
+        )
+        self.draining = False
+        self._retired: list[tuple[float, Connected]] = []
+        self._reload_wanted = asyncio.Event()
+        self._enter(build_rooms(loaded, self.permanent, {}))
+
+    def load(self) -> LoadedConfig:
+        """Read and check the configuration. Raises ConfigError."""
+        return load_config(
+            self.options.config_path,
+            {name: settings for name, (settings, _) in self.registry.providers.items()},
+            frozenset(self.registry.strategies),
+            self.options.environ,
+        )
+
+    def _enter(self, rooms: Rooms) -> None:
+        """From now on, calls go through ``rooms``."""
+        self.rooms = rooms
+        if rooms.price_problem:
+            log.warning("the price cache could not be used", problem=rooms.price_problem)
+        config = rooms.loaded.config
+        self.permanent.in_flight.max_in_flight = config.server.max_in_flight
+        self.permanent.in_flight.max_per_key = config.server.max_in_flight_per_key
+        self.metrics.set_known(config.tasks, config.models, config.providers)
+        self.metrics.config_loaded(rooms.loaded.version, time.time())
+
+    async def reload(self) -> None:
+        """Swap in the file as it is now. A bad one is reported and the old one stays."""
+        before = self.rooms
+        try:
+            loaded = await asyncio.to_thread(self.load)
+            if loaded.version == before.loaded.version:
+                return
+            # In a thread: prices of models that were not there before take half a second.
+            rooms = await asyncio.to_thread(build_rooms, loaded, self.permanent, before.connected)
+        except ConfigError as error:
+            self.metrics.config_rejected()
+            log.error("the new configuration is not used", problems=list(error.problems))
+            return
+        self._enter(rooms)
+        log.info("configuration loaded", version=loaded.version)
+        kept = set(map(id, rooms.connected.values()))
+        now_s = time.monotonic()
+        self._retired += [
+            (now_s + connected.settings.total_timeout_s, connected)
+            for connected in before.connected.values()
+            if id(connected) not in kept
+        ]
+
+    def serving(self) -> Serving:
+        return self.rooms.serving
+
+    def not_ready(self) -> str | None:
+        return "the gateway is shutting down" if self.draining else None
+
+    def public_app(self) -> web.Application:
+        """The listener for clients. Plugins may add to it before the catch-all route."""
+        app = web.Application(client_max_size=self.rooms.loaded.config.server.max_body_bytes)
+        self.registry.configure_app(app=app, config=self.rooms.loaded.config)
+        door = Door(self.serving, self.ring, self.not_ready, time.time, time.monotonic)
+        door.add_to(app)
+        return app
+
+    def admin_app(self) -> web.Application:
+        """The listener for operators."""
+        app = web.Application()
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/healthz", _healthy)
+        return app
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        return web.Response(body=self.metrics.render(), headers={"content-type": CONTENT_TYPE})
+
+    async def close(self) -> None:
+        retired = [connected for _, connected in self._retired]
+        for connected in [*self.rooms.connected.values(), *retired]:
+            await connected.upstream.close()
+
+    async def watch(self) -> None:
+        """Follow the configuration and the key file until cancelled.
+
+        A look at two files a second is cheaper than it sounds and also sees what notifications
+        miss: mounted volumes, symlinks that are swapped.
+        """
+        seen = _stamp(self.options.config_path)
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WATCH_INTERVAL_S):
+                    await self._reload_wanted.wait()
+            self._refresh_keys()
+            await self._close_retired(time.monotonic())
+            if (stamp := _stamp(self.options.config_path)) != seen or self._reload_wanted.is_set():
+                seen = stamp
+                self._reload_wanted.clear()
+                await self.reload()
+
+    def want_reload(self) -> None:
+        self._reload_wanted.set()
+
+    def _refresh_keys(self) -> None:
+        try:
+            self.ring.refresh()
+        except ConfigError as error:
+            log.error("the keys stay as they were", problem=str(error))
+
+    async def _close_retired(self, now_s: float) -> None:
+        """Close upstreams that nothing new goes to, once what was under way must have ended."""
+        due = [connected for close_at_s, connected in self._retired if close_at_s <= now_s]
+        self._retired = [entry for entry in self._retired if entry[0] > now_s]
+        for connected in due:
+            await connected.upstream.close()
+
+
+@dataclass(frozen=True)
+class Listen:
+    """Addresses of the two listeners; ``reuse_port`` lets several processes share them."""
+
+    host: str
+    port: int
+    admin_host: str
+    admin_port: int
+    reuse_port: bool = False
+
+
+async def run(gateway: Gateway, listen: Listen, started: Callable[[], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then let calls under way finish. A second signal stops at
+    once. Raises ConfigError if an address cannot be listened on."""
+    shutdown_timeout_s = gateway.rooms.loaded.config.server.shutdown_timeout_s
+    public = web.AppRunner(
+        gateway.public_app(),
+        handler_cancellation=True,
+        access_log=None,
+        keepalive_timeout=KEEPALIVE_TIMEOUT_S,
+        shutdown_timeout=shutdown_timeout_s,
+    )
+    admin = web.AppRunner(gateway.admin_app(), access_log=None)
+    stop = asyncio.Event()
+    _on_signals(gateway, stop)
+    watching = asyncio.ensure_future(gateway.watch())
+    try:
+        await _listen(public, listen.host, listen.port, listen.reuse_port)
+        await _listen(admin, listen.admin_host, listen.admin_port, listen.reuse_port)
+        started()
+        await stop.wait()
+        log.info("stopping", calls_in_flight=gateway.permanent.in_flight.total)
+    finally:
+        gateway.draining = True
+        watching.cancel()
+        await public.cleanup()
+        await admin.cleanup()
+        await gateway.close()
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int, reuse_port: bool) -> None:
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, reuse_port=reuse_port or None).start()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}. "
+            "Is another gateway running? Choose another with --port and --admin-port."
+        ) from None
+
+
+def _on_signals(gateway: Gateway, stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+
+    def on_stop() -> None:
+        if stop.is_set():
+            os._exit(1)
+        gateway.draining = True
+        stop.set()
+
+    loop.add_signal_handler(signal.SIGTERM, on_stop)
+    loop.add_signal_handler(signal.SIGINT, on_stop)
+    loop.add_signal_handler(signal.SIGHUP, gateway.want_reload)
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What changes when a file does; None while it is missing."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size
+
+
+def _report_failure(what: str, error: BaseException) -> None:
+    log.error(what, exc_info=error)
+
+
+async def _healthy(request: web.Request) -> web.Response:
+    return web.json_response({"status": "ok"})

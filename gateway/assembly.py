@@ -1,0 +1,203 @@
+"""Builds the rooms of one configuration and wires them into a pipeline."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from .chunking.tokens import estimate_chat_tokens
+from .chunking.window import Window
+from .config import LoadedConfig
+from .contracts import EmbeddedProvider, ProviderSettings, Upstream
+from .limits.in_flight import InFlight
+from .limits.pacing import Pacing
+from .money.prices import PriceBook
+from .money.spend import Spend
+from .pipeline import Pipeline
+from .plugins import Registry
+from .routing.catalog import Catalog, build_catalog
+from .routing.classifier import Classifier
+from .routing.latency import Latency
+from .routing.listing import build_listing
+from .routing.router import Router
+from .schema import TOKEN_CLASSES, Money, Target, Usage
+from .server.door import Serving
+from .upstream.attempts import Attempts, Route
+from .upstream.dialing import proxy_for
+from .upstream.pool import ConnectionPool
+
+UNKNOWN_PRICE_NANO = 1 << 62
+TYPICAL_USAGE = Usage(input_tokens=1_000_000, output_tokens=250_000)
+"""What targets are compared by: a script in, a quarter of it out."""
+
+
+@dataclass(frozen=True)
+class Connected:
+    """A live provider together with the upstream that it is reached over."""
+
+    settings: ProviderSettings
+    provider: Any
+    upstream: Upstream
+
+
+class View:
+    """What strategies may know; implements the contract ``RouteView``."""
+
+    def __init__(self, prices: PriceBook, latency: Latency, cny_per_usd: Decimal) -> None:
+        self._prices = prices
+        self._cny_per_usd = cny_per_usd
+        self.first_token_s = latency.first_token_s
+        self.random = random.random
+
+    def price_nano(self, target: Target) -> int:
+        price = None if target.rehearsal else self._prices.price(target)
+        if price is None:
+            return UNKNOWN_PRICE_NANO
+        cost = price.cost(TYPICAL_USAGE, time.time())
+        return cost.nano if cost.currency == "USD" else int(cost.nano / self._cny_per_usd)
+
+
+class Costs:
+    """Prices a usage: what is billed, and what it costs at list price."""
+
+    def __init__(self, prices: PriceBook) -> None:
+        self._prices = prices
+
+    def __call__(
+        self, target: Target, usage: Usage, at_s: float
+    ) -> tuple[Money | None, Money | None]:
+        price = self._prices.price(target.stands_for or target)
+        listed = price.cost(usage, at_s) if price else None
+        if target.rehearsal:
+            return Money(0, listed.currency if listed else "USD"), listed
+        return listed, listed
+
+
+@dataclass(frozen=True)
+class Permanent:
+    """What outlives a configuration: measurements, counters, the classifier, the registry."""
+
+    registry: Registry
+    latency: Latency
+    spend: Spend
+    in_flight: InFlight
+    classifier: Classifier
+    environ: Mapping[str, str]
+    price_cache: Path
+    report_failure: Callable[[str, BaseException], None]
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """One configuration, built."""
+
+    loaded: LoadedConfig
+    connected: Mapping[str, Connected]
+    catalog: Catalog
+    prices: PriceBook
+    serving: Serving
+    price_problem: str | None
+
+
+def build_rooms(
+    loaded: LoadedConfig, permanent: Permanent, before: Mapping[str, Connected]
+) -> Rooms:
+    """Raises ConfigError. A provider of ``before`` with the same settings keeps its connections."""
+    connected = _connect(loaded, permanent, before)
+    catalog = build_catalog(
+        loaded.config,
+        connected.keys(),
+        {name for name, c in connected.items() if isinstance(c.provider, EmbeddedProvider)},
+        permanent.registry.strategies,
+    )
+    prices, problem = _price_book(loaded, connected, catalog, permanent.price_cache)
+    pipeline = _pipeline(loaded, permanent, connected, catalog, prices)
+    listing = build_listing(
+        loaded.config, catalog, lambda target: _price_shown(prices, target), int(time.time())
+    )
+    serving = Serving(pipeline, listing, loaded.config.server.max_body_bytes)
+    return Rooms(loaded, connected, catalog, prices, serving, problem)
+
+
+def _connect(
+    loaded: LoadedConfig, permanent: Permanent, before: Mapping[str, Connected]
+) -> dict[str, Connected]:
+    connected = {}
+    for name, settings in loaded.providers.items():
+        known = before.get(name)
+        if known is None or known.settings != settings:
+            provider = permanent.registry.providers[settings.type][1](settings)
+            upstream = _upstream(provider, settings, permanent.environ)
+            known = Connected(settings, provider, upstream)
+        connected[name] = known
+    return connected
+
+
+def _upstream(provider: Any, settings: ProviderSettings, environ: Mapping[str, str]) -> Upstream:
+    if isinstance(provider, EmbeddedProvider):
+        return provider.open_upstream()
+    return ConnectionPool(
+        max_connections=settings.max_connections, proxy_url=proxy_for(provider.root, environ)
+    )
+
+
+def _price_book(
+    loaded: LoadedConfig, connected: Mapping[str, Connected], catalog: Catalog, cache: Path
+) -> tuple[PriceBook, str | None]:
+    book = PriceBook.load(
+        overrides={n: m.price for n, m in loaded.config.models.items() if m.price is not None},
+        base_urls={name: c.provider.root for name, c in connected.items()},
+    )
+    report = book.snapshot(catalog.all_targets(), cache)
+    return book, report.problem
+
+
+def _pipeline(
+    loaded: LoadedConfig,
+    permanent: Permanent,
+    connected: Mapping[str, Connected],
+    catalog: Catalog,
+    prices: PriceBook,
+) -> Pipeline:
+    view = View(prices, permanent.latency, Decimal(loaded.config.money.cny_per_usd))
+    pacing = Pacing(loaded.providers)
+    routes = {
+        name: Route(c.provider, c.upstream, c.settings.timeouts, pacing.gate(name))
+        for name, c in connected.items()
+    }
+    attempts = Attempts(
+        routes,
+        Costs(prices),
+        estimate_chat_tokens,
+        time.monotonic,
+        loaded.config.max_attempts,
+    )
+    return Pipeline(
+        routing=Router(catalog, view, permanent.classifier),
+        chunking=Window(),
+        money=permanent.spend,
+        limits=permanent.in_flight,
+        upstreams=attempts,
+        observers=permanent.registry.observers,
+        clock=time.monotonic,
+        report_failure=permanent.report_failure,
+    )
+
+
+def _price_shown(prices: PriceBook, target: Target) -> dict[str, Any] | None:
+    """A target's price for ``/v1/models``; dormant targets are not looked up."""
+    price = None if target.rehearsal else prices.price(target)
+    if price is None:
+        return None
+    rates = price.phases[-1].tiers[0].rates
+    shown = {name: rates[TOKEN_CLASSES.index(f"{name}_tokens")] for name in ("input", "output")}
+    return {
+        "currency": price.currency,
+        **{f"{name}_per_mtok": str(Decimal(nano) / 10**9) for name, nano in shown.items()},
+        "source": price.source,
+    }

@@ -1,0 +1,199 @@
+"""The command ``daobo``: serve, check, plugins, keys. Errors are sentences, not tracebacks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from .app import Gateway, Listen, Options, run
+from .config_file import default_config_path
+from .errors import ConfigError
+from .greeting import greet, route_table
+from .stores.keys import KeyFile
+from .telemetry.logs import configure_logging
+from .workers import supervise
+
+app = typer.Typer(
+    name="daobo",
+    help="Daobo (导播): a model-router gateway for studios that make AI short dramas.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+keys_app = typer.Typer(help="API keys of this gateway.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
+out = Console(highlight=False)
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        envvar="DAOBO_CONFIG",
+        help="The configuration file; default: the one that comes with the gateway.",
+    ),
+]
+State = Annotated[
+    Path, typer.Option("--state", envvar="DAOBO_STATE", help="Folder for keys and other state.")
+]
+Host = Annotated[str, typer.Option("--host", envvar="DAOBO_HOST", help="Address to listen on.")]
+Port = Annotated[int, typer.Option("--port", envvar="DAOBO_PORT", min=1, max=65535)]
+AdminHost = Annotated[
+    str, typer.Option("--admin-host", envvar="DAOBO_ADMIN_HOST", help="Address for /metrics.")
+]
+AdminPort = Annotated[
+    int, typer.Option("--admin-port", envvar="DAOBO_ADMIN_PORT", min=1, max=65535)
+]
+Workers = Annotated[
+    int,
+    typer.Option(
+        "--workers", envvar="DAOBO_WORKERS", min=1, max=64, help="Processes that share the port."
+    ),
+]
+DEFAULT_STATE = Path(".state")
+
+
+def main() -> None:
+    """Entry point: every expected failure ends in sentences and exit code 1."""
+    try:
+        app()
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"daobo: {problem}", file=sys.stderr)
+        sys.exit(1)
+
+
+@app.command()
+def serve(
+    config: Config = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8080,
+    admin_host: AdminHost = "127.0.0.1",
+    admin_port: AdminPort = 8081,
+    state: State = DEFAULT_STATE,
+    workers: Workers = 1,
+) -> None:
+    """Start the gateway."""
+    worker = os.environ.get("DAOBO_WORKER")
+    if workers > 1 and worker is None:
+        sys.exit(supervise(workers, [sys.executable, "-m", "gateway.cli", *sys.argv[1:]]))
+    listen = Listen(host, port, admin_host, admin_port, reuse_port=worker is not None)
+    logging = configure_logging(fd=sys.stderr.fileno())
+    gateway = Gateway(_options(config, state), logging.calls)
+    is_first = worker in (None, "0")
+    new_key = _first_key(gateway) if is_first else None
+
+    def started() -> None:
+        if is_first:
+            greet(out, gateway, listen, new_key)
+
+    async def serve_and_log() -> None:
+        logging.writer.start()
+        try:
+            await run(gateway, listen, started)
+        finally:
+            await logging.writer.close()
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(serve_and_log())
+
+
+@app.command()
+def check(config: Config = None, state: State = DEFAULT_STATE) -> None:
+    """Validate the configuration, list every route and what is missing."""
+    gateway = Gateway(_options(config, state), _no_log)
+    loaded = gateway.rooms.loaded
+    out.print(f"{loaded.source}: in order (version {loaded.version})\n")
+    out.print(route_table(gateway))
+    for name, dormant in sorted(loaded.dormant.items()):
+        out.print(f"provider {name} ({dormant.type}) waits for {dormant.waits_for}")
+    missing = gateway.rooms.prices.missing(gateway.rooms.catalog.all_targets())
+    for target in sorted(missing, key=lambda target: target.name):
+        out.print(f"no price is known for {target.name}; give models.{target.public_model}.price")
+
+
+@app.command()
+def plugins(config: Config = None, state: State = DEFAULT_STATE) -> None:
+    """List plugins: name, distribution, version, and what each registered."""
+    gateway = Gateway(_options(config, state), _no_log)
+    table = Table("plugin", "distribution", "version", "registered", box=None, pad_edge=False)
+    for plugin in gateway.registry.plugins:
+        table.add_row(
+            plugin.name, plugin.distribution, plugin.version, ", ".join(plugin.registered)
+        )
+    out.print(table)
+
+
+@keys_app.command("create")
+def create_key(
+    name: Annotated[str, typer.Argument(help="Whose key it is, for the list.")],
+    project: Annotated[
+        str | None, typer.Option(help="Project of calls that name none themselves.")
+    ] = None,
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Make a key. It is shown once; only its hash is kept."""
+    key, text = KeyFile(state).create(name, project, time.time())
+    out.print(f"{key.id} ({name}): [bold]{text}[/bold]", soft_wrap=True)
+    out.print("Keep it now: it is not shown again. A running gateway takes it within a second.")
+
+
+@keys_app.command("list")
+def list_keys(state: State = DEFAULT_STATE) -> None:
+    """List the keys there are, without the keys themselves."""
+    table = Table("id", "name", "project", "created", "revoked", box=None, pad_edge=False)
+    for key in KeyFile(state).read().values():
+        table.add_row(
+            key.id, key.name, key.project or "", _date(key.created_at_s), _date(key.revoked_at_s)
+        )
+    out.print(table)
+
+
+@keys_app.command("revoke")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(metavar="ID")], state: State = DEFAULT_STATE
+) -> None:
+    """Revoke a key by its id. A running gateway refuses it within a second."""
+    key = KeyFile(state).revoke(key_id, time.time())
+    out.print(f"{key.id} ({key.name}) is revoked")
+
+
+def _options(config: Path | None, state: Path) -> Options:
+    return Options(config or default_config_path(), state)
+
+
+def _first_key(gateway: Gateway) -> str | None:
+    """The text of a new key where there is none yet."""
+    if gateway.options.environ.get("DAOBO_KEY") or gateway.key_file.read():
+        return None
+    _, text = gateway.key_file.create("first", None, time.time())
+    gateway.ring.refresh()
+    return text
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop
+    except ImportError:  # there is none for Windows
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
+
+
+def _no_log(record: object) -> None:
+    """Commands that answer no calls log none."""
+
+
+def _date(at_s: int | None) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at_s)) if at_s else ""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""What the configuration may say: frozen models, one for each part of the file.
+
+``config_file.py`` reads the file into them; ``config/gateway.yaml`` explains every line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from .config_prices import TokenPriceConfig
+from .contracts import ProviderSettings
+from .schema import Capability
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$", max_length=100)]
+Decimal_ = Annotated[str, Field(pattern=r"^\d+(\.\d+)?$")]
+"""A decimal number in quotes, because a YAML float is not the number that was written."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServerConfig(_Model):
+    """The public listener."""
+
+    max_body_bytes: int = Field(32 * 1024 * 1024, gt=0)
+    max_in_flight: int = Field(5000, gt=0)
+    """Calls being answered at once; one more gets 503 with Retry-After."""
+    max_in_flight_per_key: int = Field(2000, gt=0)
+    shutdown_timeout_s: float = Field(30.0, gt=0)
+    """How long calls in flight may take to finish after SIGTERM."""
+
+
+class PluginsConfig(_Model):
+    disabled: tuple[str, ...] = ()
+
+
+class KeysConfig(_Model):
+    """Defaults for keys that say nothing themselves."""
+
+    project: str | None = None
+
+
+class ModelConfig(_Model):
+    """A public model name and the targets that serve it."""
+
+    targets: tuple[str, ...] = Field(min_length=1)
+    """``provider/upstream-model``, in the order in which they are tried."""
+    strategy: str = "priority"
+    context_tokens: int | None = Field(None, gt=0)
+    max_output_tokens: int | None = Field(None, gt=0)
+    capabilities: frozenset[Capability] = frozenset({Capability.CHAT})
+    weights: dict[str, int] = Field(default_factory=dict)
+    """For the strategy ``weighted``: target → weight, 1 where nothing is said."""
+    price: TokenPriceConfig | str | None = None
+    """A price, or ``provider/model`` in the price book where the target's own name is unknown."""
+    description: str = ""
+
+
+class ChunkingConfig(_Model):
+    mode: Literal["off", "map", "refine", "reduce"] = "off"
+
+
+class TaskConfig(_Model):
+    """A step of a production: which models do it, in which order, within which bounds."""
+
+    models: tuple[str, ...] = Field(min_length=1)
+    strategy: str = "priority"
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    """Fields of the request that are filled in where the client says nothing."""
+    max_output_tokens: int | None = Field(None, gt=0)
+    """Cap on the output, sent upstream; a client may ask for less."""
+    deadline_s: float | None = Field(None, gt=0)
+    """From the arrival of the call to the last byte of its answer."""
+    chunking: ChunkingConfig = ChunkingConfig()
+    degrade: tuple[dict[str, Any], ...] = ()
+    """Steps for repeated timeouts: parameters that each step overrides."""
+    budget_share: float | None = Field(None, gt=0, le=1)
+    """Part of a project's budget that this task may use."""
+    description: str = ""
+
+
+class MoneyConfig(_Model):
+    """What comparing prices of two currencies goes by."""
+
+    cny_per_usd: Decimal_ = "7.10"
+
+
+class AutoConfig(_Model):
+    """How ``model: auto`` decides."""
+
+    default_task: str | None = None
+    """For calls that name no task and that the classifier cannot tell."""
+
+
+class GatewayConfig(_Model):
+    """The whole file."""
+
+    server: ServerConfig = ServerConfig()
+    plugins: PluginsConfig = PluginsConfig()
+    rehearsal: Literal["never", "fallback", "always"] = "fallback"
+    """May embedded stand-ins answer: never, after every live target has failed, or always."""
+    rehearsal_model: str | None = None
+    """The stand-in at the end of the ladder of models and tasks that name none."""
+    max_attempts: int = Field(3, gt=0, le=10)
+    auto: AutoConfig = AutoConfig()
+    providers: dict[Name, dict[str, Any]] = Field(default_factory=dict)
+    """Validated a second time by the settings of each entry's ``type``."""
+    models: dict[Name, ModelConfig] = Field(default_factory=dict)
+    tasks: dict[Name, TaskConfig] = Field(default_factory=dict)
+    keys: KeysConfig = KeysConfig()
+    money: MoneyConfig = MoneyConfig()
+
+
+@dataclass(frozen=True)
+class Dormant:
+    """A provider that waits for something, usually its key."""
+
+    type: str
+    waits_for: str
+
+
+@dataclass(frozen=True)
+class LoadedConfig:
+    """A checked configuration, immutable, with the version that names its exact text."""
+
+    config: GatewayConfig
+    providers: Mapping[str, ProviderSettings]
+    dormant: Mapping[str, Dormant]
+    version: str
+    source: str

@@ -1,0 +1,115 @@
+"""The straight line through the rooms. Read this file first.
+
+    server ▶ routing ▶ chunking ▶ money ▶ limits ▶ upstream ▶ the provider's API
+    who?     where?    fits?      hold    pace     send it
+
+Everything before the first upstream byte may be retried or sent elsewhere, nothing after it. A
+client that goes away cancels the call by ordinary task cancellation. Exactly one CallRecord is
+made of each call, here, whatever happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from .contracts import Client, Observer
+from .errors import CallError, Outcome
+from .schema import Call, CallRecord, Journey, Plan
+
+
+class Routing(Protocol):
+    def plan(self, call: Call) -> Plan: ...
+
+
+class Chunking(Protocol):
+    def fit(self, call: Call, plan: Plan) -> Plan: ...
+
+
+class Money(Protocol):
+    """Holds an upper bound before anything is sent, settles the truth once it is known."""
+
+    async def hold(self, call: Call, plan: Plan) -> Any: ...
+
+    def settle(self, hold: Any, record: CallRecord) -> None: ...
+
+
+class Limits(Protocol):
+    def admit(self, call: Call) -> AbstractContextManager[None]: ...
+
+
+class Upstreams(Protocol):
+    async def send(self, journey: Journey, client: Client) -> None: ...
+
+
+class Pipeline:
+    """One configuration's rooms, in a line."""
+
+    def __init__(
+        self,
+        routing: Routing,
+        chunking: Chunking,
+        money: Money,
+        limits: Limits,
+        upstreams: Upstreams,
+        observers: Iterable[Observer],
+        clock: Callable[[], float],
+        report_failure: Callable[[str, BaseException], None],
+    ) -> None:
+        self._routing = routing
+        self._chunking = chunking
+        self._money = money
+        self._limits = limits
+        self._upstreams = upstreams
+        self._observers = tuple(observers)
+        self._clock = clock
+        self._report_failure = report_failure
+
+    async def answer(self, call: Call, client: Client) -> None:
+        """Answer the client. Raises CallError for what it should be told instead."""
+        journey = Journey(call)
+        hold = None
+        try:
+            plan = self._routing.plan(call)
+            journey.plan = plan = self._chunking.fit(call, plan)
+            hold = await self._money.hold(call, plan)
+            with self._limits.admit(call):
+                await self._upstreams.send(journey, client)
+        except BaseException as error:
+            raise self._failed(journey, error) from error
+        finally:
+            record = journey.record(self._clock())
+            self._money.settle(hold, record)
+            self._observe(record)
+
+    def refuse(self, call: Call, error: CallError) -> None:
+        """Record a call that was refused at the door, before there was anything to plan."""
+        journey = Journey(call)
+        self._failed(journey, error)
+        self._observe(journey.record(self._clock()))
+
+    def _failed(self, journey: Journey, error: BaseException) -> BaseException:
+        """Write the failure down; what nobody foresaw becomes an error that says so."""
+        if isinstance(error, asyncio.CancelledError | ConnectionError):
+            journey.outcome = Outcome.CLIENT_GONE
+            journey.detail = "the client closed the connection before the answer was complete"
+            return error
+        if not isinstance(error, CallError):
+            self._report_failure("a call failed in a way nobody foresaw", error)
+            error = CallError(
+                Outcome.INTERNAL,
+                f"the gateway failed on call {journey.call.id}; its log says why. "
+                "Nothing more was sent upstream.",
+            )
+        journey.outcome = error.outcome
+        journey.detail = error.message
+        return error
+
+    def _observe(self, record: CallRecord) -> None:
+        for observer in self._observers:
+            try:
+                observer(record)
+            except Exception as error:  # one observer's fault must not take the others' record
+                self._report_failure(f"the observer {observer!r} failed", error)

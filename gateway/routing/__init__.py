@@ -1,0 +1,1 @@
+"""Where may it go, and in which order?"""

@@ -1,0 +1,59 @@
+"""Who is calling: finds the key in a request and the caller behind the key.
+
+Keys are random, kept only as SHA-256, and never repeated in an answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Protocol
+
+from gateway.errors import CallError, Outcome
+from gateway.schema import Caller
+
+
+class KeyRing(Protocol):
+    """The valid keys, by the SHA-256 of their text."""
+
+    def find(self, digest: bytes) -> Caller | None:
+        """None for a key that does not exist or was revoked."""
+
+
+def authenticate(headers: Mapping[str, str], ring: KeyRing) -> Caller:
+    """Raises CallError(UNAUTHENTICATED) that says what is wrong, never what was sent."""
+    key = _key_in(headers)
+    # Looking up a hash leaks no timing that tells anything about a key's text.
+    caller = ring.find(hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest())
+    if caller is None:
+        raise CallError(
+            Outcome.UNAUTHENTICATED,
+            "this API key is not known here, or was revoked. "
+            "'daobo keys list' shows the keys there are, 'daobo keys create' makes one.",
+        )
+    return caller
+
+
+def _key_in(headers: Mapping[str, str]) -> str:
+    authorization = headers.get("Authorization")
+    if authorization is None:
+        key = headers.get("api-key") or headers.get("x-api-key") or headers.get("x-goog-api-key")
+        if key:
+            return key
+        raise CallError(
+            Outcome.UNAUTHENTICATED,
+            "no API key was sent; send the header 'Authorization: Bearer <key>' "
+            "(Azure clients: 'api-key: <key>')",
+        )
+    scheme, _, key = authorization.partition(" ")
+    if scheme.lower() == "bearer" and key.strip():
+        return key.strip()
+    if not key:
+        raise CallError(
+            Outcome.UNAUTHENTICATED,
+            "the Authorization header has no scheme; put 'Bearer ' before the key",
+        )
+    raise CallError(
+        Outcome.UNAUTHENTICATED,
+        "the Authorization header must be 'Bearer <key>'",
+    )

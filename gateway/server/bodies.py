@@ -1,0 +1,151 @@
+"""Reads request bodies, strictly: what was checked is exactly what is sent on.
+
+orjson already refuses NaN, trailing bytes, lone surrogates and broken UTF-8, and 254 levels is
+as deep as it writes. It accepts duplicate keys, so those are looked for, but only where a body
+is not byte for byte what orjson itself would write: SDKs send just that, and an object that
+survives the round trip unchanged cannot have held a key twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from gateway.errors import CallError, Outcome
+
+LOOP_BYTES = 256 * 1024
+"""Larger bodies are parsed in a worker thread, so that the event loop never waits for them."""
+
+
+async def read_json(request: web.Request, max_bytes: int) -> tuple[dict[str, Any], int]:
+    """The body's object and its size in bytes. Raises CallError."""
+    if request.content_length is not None and request.content_length > max_bytes:
+        raise _too_large(max_bytes)
+    try:
+        raw = await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise _too_large(max_bytes) from None
+    if len(raw) > LOOP_BYTES:
+        return await asyncio.to_thread(parse_object, raw), len(raw)
+    return parse_object(raw), len(raw)
+
+
+def parse_object(raw: bytes) -> dict[str, Any]:
+    """A JSON object. Raises CallError(INVALID_REQUEST) saying where it breaks."""
+    if not raw:
+        raise _invalid("the body is empty; a JSON object is expected")
+    try:
+        body = orjson.loads(raw)
+        canonical = orjson.dumps(body)
+    except orjson.JSONDecodeError as error:
+        raise _invalid(f"the body is not valid JSON: {error}") from None
+    except orjson.JSONEncodeError:
+        raise _invalid("the body is nested too deeply") from None
+    if not isinstance(body, dict):
+        raise _invalid(f"the body is a JSON {_json_type(body)}; an object is expected")
+    if canonical != raw:
+        _refuse_duplicates(raw)
+    return body
+
+
+def _refuse_duplicates(raw: bytes) -> None:
+    def check(pairs: list[tuple[str, Any]]) -> None:
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise _invalid(f"the key {key[:100]!r} stands twice in one object", key[:100])
+            seen.add(key)
+
+    json.loads(raw, object_pairs_hook=check)
+
+
+def check_chat(body: dict[str, Any]) -> None:
+    """The fields that the gateway itself reads; all others are the upstream's business."""
+    _check_model(body)
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise _wrong("messages", "a non-empty list", messages)
+    for index, message in enumerate(messages):
+        _check_message(message, f"messages[{index}]")
+    for name in ("stream", "parallel_tool_calls", "logprobs", "store"):
+        if not isinstance(body.get(name), bool | None):
+            raise _wrong(name, "true or false", body[name])
+    for name in ("max_tokens", "max_completion_tokens", "n", "seed", "top_logprobs"):
+        value = body.get(name)
+        if not isinstance(value, int | None) or isinstance(value, bool):
+            raise _wrong(name, "a whole number", value)
+    for name in ("max_tokens", "max_completion_tokens", "n"):
+        if body.get(name) is not None and body[name] < 1:
+            raise _wrong(name, "at least 1", body[name])
+    for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty"):
+        value = body.get(name)
+        if not isinstance(value, int | float | None) or isinstance(value, bool):
+            raise _wrong(name, "a number", value)
+    for name in ("tools", "functions"):
+        if not _is_list_of_objects(body.get(name)):
+            raise _wrong(name, "a list of objects", body[name])
+    for name in ("stream_options", "metadata", "response_format"):
+        if not isinstance(body.get(name), dict | None):
+            raise _wrong(name, "an object", body[name])
+
+
+def _check_message(message: Any, where: str) -> None:
+    if not isinstance(message, dict):
+        raise _wrong(where, "an object", message)
+    if not isinstance(message.get("role"), str):
+        raise _wrong(f"{where}.role", "a string", message.get("role"))
+    content = message.get("content")
+    if isinstance(content, str) or content is None:
+        return
+    if not isinstance(content, list):
+        raise _wrong(f"{where}.content", "a string, a list of parts or null", content)
+    for index, part in enumerate(content):
+        if not isinstance(part, dict) or not isinstance(part.get("type"), str):
+            raise _wrong(f"{where}.content[{index}]", "an object with a type", part)
+        if part["type"] == "text" and not isinstance(part.get("text"), str):
+            raise _wrong(f"{where}.content[{index}].text", "a string", part.get("text"))
+
+
+def check_embeddings(body: dict[str, Any]) -> None:
+    _check_model(body)
+    if not isinstance(body.get("input"), str | list) or body["input"] in ("", []):
+        raise _wrong("input", "a non-empty string or list", body.get("input"))
+    if body.get("encoding_format") not in (None, "float", "base64"):
+        raise _wrong("encoding_format", "'float' or 'base64'", body["encoding_format"])
+
+
+def _check_model(body: dict[str, Any]) -> None:
+    if not isinstance(body.get("model"), str) or not body["model"]:
+        raise _wrong("model", "a string naming a task, a model or a target", body.get("model"))
+
+
+def _is_list_of_objects(value: Any) -> bool:
+    return value is None or (
+        isinstance(value, list) and all(isinstance(item, dict) for item in value)
+    )
+
+
+def _json_type(value: Any) -> str:
+    names = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
+    return names.get(type(value), "number")
+
+
+def _wrong(where: str, expected: str, got: Any) -> CallError:
+    shown = _json_type(got) if isinstance(got, dict | list | str | None) else repr(got)
+    return _invalid(f"{where} must be {expected}, not {shown}", where)
+
+
+def _invalid(message: str, param: str | None = None) -> CallError:
+    return CallError(Outcome.INVALID_REQUEST, message, param=param)
+
+
+def _too_large(max_bytes: int) -> CallError:
+    return CallError(
+        Outcome.BODY_TOO_LARGE,
+        f"the body is larger than {max_bytes} bytes, the limit of this endpoint "
+        "(server.max_body_bytes)",
+    )

@@ -1,0 +1,123 @@
+"""The public listener: every request comes in here, is told apart, and leaves with one answer."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from gateway.errors import CallError, Outcome
+from gateway.pipeline import Pipeline
+from gateway.schema import Call, Caller
+
+from .auth import KeyRing, authenticate
+from .calls import CHECKS, read_call
+from .models import Listing, get_model, list_models
+from .paths import Match, match, unknown_path
+from .replies import HttpClient, error_reply, json_reply
+
+NOBODY = Caller("none")
+
+
+@dataclass(frozen=True)
+class Serving:
+    """One configuration at work. A call keeps the one that it came in under."""
+
+    pipeline: Pipeline
+    listing: Listing
+    max_body_bytes: int
+
+
+class Door:
+    """Handles every request of the public listener.
+
+    ``serving`` gives the configuration of the moment, ``not_ready`` a reason while the gateway
+    should get no traffic. ``wall_clock`` counts seconds since 1970, ``clock`` is monotonic.
+    """
+
+    def __init__(
+        self,
+        serving: Callable[[], Serving],
+        ring: KeyRing,
+        not_ready: Callable[[], str | None],
+        wall_clock: Callable[[], float],
+        clock: Callable[[], float],
+    ) -> None:
+        self._serving = serving
+        self._ring = ring
+        self._not_ready = not_ready
+        self._wall_clock = wall_clock
+        self._clock = clock
+        self._call_ids = map(f"req_{secrets.token_hex(6)}{{:08x}}".format, itertools.count(1))
+
+    def add_to(self, app: web.Application) -> None:
+        """The last route: what a plugin added is found before it."""
+        app.router.add_route("*", "/{path:.*}", self.handle)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        serving = self._serving()
+        opening = Call(
+            id=next(self._call_ids),
+            endpoint="other",
+            caller=NOBODY,
+            model="",
+            body={},
+            body_bytes=0,
+            started_at_s=self._wall_clock(),
+            received_s=self._clock(),
+        )
+        try:
+            matched = _matched(request)
+            if matched.endpoint in ("healthz", "readyz"):
+                return self._health(matched.endpoint)
+            opening = _at(opening, matched.endpoint)
+            caller = authenticate(request.headers, self._ring)
+            if matched.endpoint not in CHECKS:
+                return _lookup(serving.listing, matched, opening.id)
+            call = await read_call(request, matched, caller, opening, serving.max_body_bytes)
+        except CallError as error:
+            serving.pipeline.refuse(opening, error)
+            return error_reply(error, opening.id)
+        client = HttpClient(request, call.id)
+        try:
+            await serving.pipeline.answer(call, client)
+        except CallError as error:
+            return await client.fail(error)
+        assert client.response is not None
+        return client.response
+
+    def _health(self, endpoint: str) -> web.Response:
+        reason = self._not_ready() if endpoint == "readyz" else None
+        body: dict[str, Any] = (
+            {"status": "not ready", "reason": reason} if reason else {"status": "ok"}
+        )
+        return json_reply(body, status=503 if reason else 200)
+
+
+def _matched(request: web.Request) -> Match:
+    found = match(request.path)
+    if found is None:
+        raise unknown_path(request.method, request.path, f"{request.scheme}://{request.host}")
+    if request.method not in (found.method, "HEAD" if found.method == "GET" else None):
+        raise CallError(
+            Outcome.METHOD_NOT_ALLOWED,
+            f"{request.path[:200]} is served with {found.method}, not {request.method}",
+        )
+    return found
+
+
+def _at(opening: Call, endpoint: str) -> Call:
+    return Call(opening.id, endpoint, NOBODY, "", {}, 0, opening.started_at_s, opening.received_s)
+
+
+def _lookup(listing: Listing, matched: Match, call_id: str) -> web.Response:
+    body: Mapping[str, Any]
+    if matched.endpoint == "models":
+        body = list_models(listing)
+    else:
+        body = get_model(listing, matched.model or "")
+    return json_reply(body, headers={"x-request-id": call_id})

@@ -1,0 +1,293 @@
+"""Counts every call in about a microsecond; what Prometheus reads is made when it asks.
+
+Names follow the OpenTelemetry GenAI conventions where they have one
+(https://github.com/open-telemetry/semantic-conventions-genai, read 2026-11-22). Labels come from
+configured names only: whatever else a client sends is counted as ``other``.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Container, Mapping
+from dataclasses import replace
+from operator import attrgetter
+from typing import Any, Literal, cast
+
+from prometheus_client import ProcessCollector
+
+from gateway.errors import Outcome
+from gateway.schema import TOKEN_CLASSES, CallRecord, Usage
+
+from .cells import (
+    ATTEMPTS,
+    COST_NANO,
+    DURATION_S,
+    FIRST_TOKEN_S,
+    INPUT_TOKENS,
+    LIST_COST_NANO,
+    OUTPUT_CHUNK_S,
+    OUTPUT_TOKENS,
+    SIZE,
+    TOKEN_BOUNDS,
+    TOKENS,
+    Cells,
+    Key,
+    RawKey,
+    Series,
+)
+from .exposition import OPERATIONS, render
+
+OTHER = "other"
+GUESSED = "auto-classifier"
+"""The route reason of a call whose task was guessed."""
+MAX_CELLS = 2000
+"""Label combinations kept apart; later ones are counted as ``other``."""
+
+Reading = float | Mapping[tuple[str, ...], float]
+
+_DURATION, _DURATION_SUM, _DURATION_BOUNDS = DURATION_S.at, DURATION_S.sum_at, DURATION_S.bounds
+_FIRST, _FIRST_SUM, _FIRST_BOUNDS = FIRST_TOKEN_S.at, FIRST_TOKEN_S.sum_at, FIRST_TOKEN_S.bounds
+_CHUNK, _CHUNK_SUM, _CHUNK_BOUNDS = OUTPUT_CHUNK_S.at, OUTPUT_CHUNK_S.sum_at, OUTPUT_CHUNK_S.bounds
+_INPUT, _INPUT_SUM, _OUTPUT, _OUTPUT_SUM = (
+    INPUT_TOKENS.at, INPUT_TOKENS.sum_at, OUTPUT_TOKENS.at, OUTPUT_TOKENS.sum_at,
+)  # fmt: skip
+_FRESH = TOKENS + TOKEN_CLASSES.index("input_tokens")
+_TEXT = TOKENS + TOKEN_CLASSES.index("output_tokens")
+
+_RARE = tuple(name for name in TOKEN_CLASSES if name not in ("input_tokens", "output_tokens"))
+_RARE_AT = tuple(TOKENS + TOKEN_CLASSES.index(name) for name in _RARE)
+_NONE_RARE = (0,) * len(_RARE)
+_read_rare = attrgetter(*_RARE)
+
+_PROCESS_MERGE: Mapping[str, Literal["min"]] = {
+    "process_start_time_seconds": "min",
+    "process_max_fds": "min",
+}
+
+
+class Metrics:
+    """An observer that counts, and the source of ``/metrics``.
+
+    ``version`` is the gateway's own. Not thread-safe: call it on the event loop's thread.
+    """
+
+    def __init__(self, version: str) -> None:
+        self._calls: dict[Key, list[int]] = {}
+        # A plain tuple finds a Key, they hash and compare alike, and costs half of one.
+        self._find = cast("Callable[[RawKey], list[int] | None]", self._calls.get)
+        self._counts: dict[tuple[str, ...], int] = {}
+        self._watched: dict[str, tuple[Series, Callable[[], Reading]]] = {}
+        self._process = ProcessCollector(registry=None)
+        self._config_version = ""
+        self._config_loaded_at_s = 0.0
+        self._config_is_newest = True
+        self.set_known((), (), ())
+        self._watch_itself(version)
+
+    def set_known(
+        self,
+        tasks: Collection[str],
+        models: Collection[str],
+        providers: Collection[str],
+        endpoints: Collection[str] = tuple(OPERATIONS),
+        currencies: Collection[str] = ("USD", "CNY"),
+    ) -> None:
+        """The names that may become labels. ``models`` are the configured public names."""
+        self._tasks = frozenset({None, *tasks})
+        self._models = frozenset({"", *models})
+        self._no_models = frozenset({"auto", *tasks})
+        self._providers = frozenset({"", *providers})
+        self._endpoints = frozenset(endpoints)
+        self._currencies = frozenset({"", *currencies})
+
+    def watch(
+        self,
+        name: str,
+        documentation: str,
+        read: Callable[[], Reading],
+        *,
+        kind: Literal["counter", "gauge"] = "gauge",
+        merge: Literal["sum", "min", "max"] = "sum",
+        labels: tuple[str, ...] = (),
+    ) -> None:
+        """Show a number that somebody else keeps; ``read`` is called once for each scrape.
+
+        With ``labels`` it returns a mapping from label values to numbers. ``merge`` says what
+        the values of several workers become; a counter's always add.
+        """
+        self._watched[name] = Series(documentation, kind, merge, labels), read
+
+    def config_loaded(self, version: str, at_s: float) -> None:
+        """``version`` names the configuration's content, ``at_s`` is Unix time."""
+        self._config_version, self._config_loaded_at_s = version, at_s
+        self._config_is_newest = True
+        self._count("config_load", "ok")
+
+    def config_rejected(self) -> None:
+        """A new configuration was not taken; the old one still holds."""
+        self._config_is_newest = False
+        self._count("config_load", "rejected")
+
+    def __call__(self, record: CallRecord) -> None:
+        target, cost, outcome, duration_s = (
+            record.target, record.cost, record.outcome, record.duration_s,
+        )  # fmt: skip
+        key = (
+            record.endpoint,
+            record.task,
+            record.requested_model if target is None else target.public_model,
+            "" if target is None else target.provider,
+            outcome.label,
+            record.stream,
+            target is not None and target.rehearsal,
+            record.usage.estimated,
+            "" if cost is None else cost.currency,
+        )
+        cell = self._find(key) or self._open(key)
+        cell[_DURATION_SUM] += int(duration_s * 1e6)
+        cell[_DURATION + bisect_left(_DURATION_BOUNDS, duration_s)] += 1
+        attempts = record.attempts
+        if len(attempts) == 1 and attempts[0].target is target and attempts[0].outcome is outcome:
+            cell[ATTEMPTS] += 1
+        elif attempts:
+            self._count_attempts(record)
+        if target is not None:
+            _count_tokens(cell, record.usage)
+        if cost is not None:
+            cell[COST_NANO] += cost.nano
+        if record.stream and record.time_to_first_token_s is not None:
+            _count_stream(cell, record.time_to_first_token_s, duration_s, record.chunks)
+        if record.route_reason == GUESSED:
+            self._count("guess", _known(record.task or "", self._tasks))
+        list_cost = record.list_cost
+        if list_cost is not None:
+            if list_cost.currency != key[-1]:
+                # A row of its own: adding up two currencies would be a lie.
+                key = (*key[:-1], list_cost.currency)
+                cell = self._find(key) or self._open(key)
+            cell[LIST_COST_NANO] += list_cost.nano
+
+    def snapshot(self) -> bytes:
+        """This process's numbers, for ``merge`` in whichever process is asked."""
+        return self._cells().dump()
+
+    def render(self) -> bytes:
+        """The Prometheus text of this process alone."""
+        return render(self._cells())
+
+    def _cells(self) -> Cells:
+        series = _process_series(self._process)
+        for name, (watched, read) in self._watched.items():
+            reading = read()
+            values: Mapping[Any, float] = reading if isinstance(reading, Mapping) else {(): reading}
+            series[name] = replace(watched, values=dict(values))
+        return Cells(self._calls, self._counts, series)
+
+    def _open(self, key: RawKey) -> list[int]:
+        """The cell of a combination that was not seen before, unknown names being ``other``."""
+        endpoint, task, model, provider, outcome, stream, rehearsal, estimated, currency = key
+        if model not in self._models and model in self._no_models:
+            model = ""
+        bounded = Key(
+            _known(endpoint, self._endpoints),
+            task if task in self._tasks else OTHER,
+            _known(model, self._models),
+            _known(provider, self._providers),
+            outcome,
+            stream,
+            rehearsal,
+            estimated,
+            _known(currency, self._currencies),
+        )
+        if bounded not in self._calls and len(self._calls) >= MAX_CELLS:
+            bounded = Key(OTHER, OTHER, OTHER, OTHER, outcome, stream, rehearsal, estimated, OTHER)
+        return self._calls.setdefault(bounded, [0] * SIZE)
+
+    def _count(self, *name: str) -> None:
+        self._counts[name] = self._counts.get(name, 0) + 1
+
+    def _count_attempts(self, record: CallRecord) -> None:
+        for attempt in record.attempts:
+            self._count(
+                "attempt",
+                _known(attempt.target.provider, self._providers),
+                _known(attempt.target.public_model, self._models),
+                attempt.outcome.label,
+            )
+        first, target = record.attempts[0].target, record.target
+        if record.outcome is Outcome.OK and target is not None and target.name != first.name:
+            self._count(
+                "fallback",
+                _known(first.provider, self._providers),
+                _known(target.provider, self._providers),
+            )
+
+    def _watch_itself(self, version: str) -> None:
+        self.watch(
+            "daobo_build_info",
+            "Processes by gateway version.",
+            lambda: {(version,): 1},
+            labels=("version",),
+        )
+        self.watch(
+            "daobo_config_info",
+            "Processes by version of the configuration they run on.",
+            lambda: {(self._config_version,): 1},
+            labels=("version",),
+        )
+        self.watch(
+            "daobo_config_is_newest",
+            "0 while a process runs on an older configuration because the newest was rejected.",
+            lambda: int(self._config_is_newest),
+            merge="min",
+        )
+        self.watch(
+            "daobo_config_loaded_timestamp_seconds",
+            "When the configuration in use was loaded, of the process furthest behind.",
+            lambda: self._config_loaded_at_s,
+            merge="min",
+        )
+
+
+def _known(name: str, names: Container[str | None]) -> str:
+    return name if name in names else OTHER
+
+
+def _count_stream(cell: list[int], first_s: float, duration_s: float, chunks: int) -> None:
+    cell[_FIRST_SUM] += int(first_s * 1e6)
+    cell[_FIRST + bisect_left(_FIRST_BOUNDS, first_s)] += 1
+    if chunks > 1:
+        chunk_s = (duration_s - first_s) / (chunks - 1)
+        cell[_CHUNK_SUM] += int(chunk_s * 1e6)
+        cell[_CHUNK + bisect_left(_CHUNK_BOUNDS, chunk_s)] += 1
+
+
+def _count_tokens(cell: list[int], usage: Usage) -> None:
+    total_in, total_out = usage.input_tokens, usage.output_tokens
+    cell[_FRESH] += total_in
+    cell[_TEXT] += total_out
+    rare = _read_rare(usage)
+    if rare != _NONE_RARE:
+        total_in, total_out = usage.total_input_tokens, usage.total_output_tokens
+        for at, count in zip(_RARE_AT, rare, strict=True):
+            cell[at] += count
+    if total_in or total_out:
+        cell[_INPUT_SUM] += total_in
+        cell[_INPUT + bisect_left(TOKEN_BOUNDS, total_in)] += 1
+        cell[_OUTPUT_SUM] += total_out
+        cell[_OUTPUT + bisect_left(TOKEN_BOUNDS, total_out)] += 1
+
+
+def _process_series(collector: ProcessCollector) -> dict[str, Series]:
+    """CPU, memory and descriptors of this process; empty where there is no /proc."""
+    return {
+        sample.name: Series(
+            family.documentation,
+            "counter" if family.type == "counter" else "gauge",
+            _PROCESS_MERGE.get(sample.name, "sum"),
+            (),
+            {(): sample.value},
+        )
+        for family in collector.collect()
+        for sample in family.samples
+    }

@@ -1,0 +1,234 @@
+"""Sends a call down its ladder of targets until one answers.
+
+Everything before the first byte of the answer may be tried elsewhere, nothing after it. An error
+that would be the same everywhere (the request itself is wrong) ends the ladder at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from gateway.contracts import Client, Upstream, UpstreamResponse
+from gateway.errors import CallError, Outcome
+from gateway.schema import (
+    Answer,
+    Attempt,
+    ChatRequest,
+    EmbeddingRequest,
+    Journey,
+    Money,
+    Target,
+    Timeouts,
+    UpstreamRequest,
+    Usage,
+)
+
+from .relay import Relay
+from .translation import Translation
+
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+MAX_ERROR_BYTES = 64 * 1024
+MAX_TURN_WAIT_S = 30.0
+
+
+class Gate(Protocol):
+    """A provider's own limits: wait for a turn, keep it while calling."""
+
+    def turn(self, max_wait_s: float) -> AbstractAsyncContextManager[None]: ...
+
+
+@dataclass(frozen=True)
+class Route:
+    """A live provider: who translates, over which upstream, within which bounds."""
+
+    provider: Any
+    upstream: Upstream
+    timeouts: Timeouts
+    gate: Gate | None = None
+
+
+class Attempts:
+    """The ladder. ``cost_of`` prices a usage at a target: what is billed, and at list price."""
+
+    def __init__(
+        self,
+        routes: Mapping[str, Route],
+        cost_of: Callable[[Target, Usage, float], tuple[Money | None, Money | None]],
+        estimate_input_tokens: Callable[[Mapping[str, Any]], int],
+        clock: Callable[[], float],
+        max_attempts: int,
+    ) -> None:
+        self._routes = routes
+        self._cost_of = cost_of
+        self._estimate_input_tokens = estimate_input_tokens
+        self._clock = clock
+        self._max_attempts = max_attempts
+
+    async def send(self, journey: Journey, client: Client) -> None:
+        """Answer the client. Raises CallError; the journey has the attempts either way."""
+        assert journey.plan is not None
+        failures: list[CallError] = []
+        for target in journey.plan.targets[: self._max_attempts]:
+            journey.target = target
+            began_s = self._clock()
+            try:
+                await self._try(journey, target, client)
+            except CallError as error:
+                self._note(journey, target, error.outcome, began_s, error.message)
+                failures.append(error)
+                if client.started or not error.outcome.retryable:
+                    break
+            except BaseException as error:
+                outcome = Outcome.INTERNAL if isinstance(error, Exception) else Outcome.CLIENT_GONE
+                self._note(journey, target, outcome, began_s, type(error).__name__)
+                raise
+            else:
+                self._note(journey, target, Outcome.OK, began_s, "")
+                return
+        raise _summary(journey, failures)
+
+    def _note(
+        self, journey: Journey, target: Target, outcome: Outcome, began_s: float, detail: str
+    ) -> None:
+        duration_s = self._clock() - began_s
+        journey.attempts.append(Attempt(target, outcome, duration_s, detail))
+
+    async def _try(self, journey: Journey, target: Target, client: Client) -> None:
+        route = self._routes[target.provider]
+        timeouts = self._within_deadline(journey, route.timeouts)
+        turn = route.gate.turn(min(MAX_TURN_WAIT_S, timeouts.total_s)) if route.gate else _NO_GATE
+        async with turn:
+            if journey.call.endpoint == "embeddings":
+                await self._embed(journey, target, route, timeouts, client)
+            else:
+                await self._chat(journey, target, route, timeouts, client)
+
+    def _within_deadline(self, journey: Journey, timeouts: Timeouts) -> Timeouts:
+        assert journey.plan is not None
+        if journey.plan.deadline_s is None:
+            return timeouts
+        left_s = journey.call.received_s + journey.plan.deadline_s - self._clock()
+        if left_s <= 0:
+            raise CallError(
+                Outcome.UPSTREAM_TIMEOUT,
+                f"the task's deadline of {journey.plan.deadline_s:g} s has passed",
+            )
+        return replace(timeouts, total_s=min(timeouts.total_s, left_s))
+
+    async def _chat(
+        self, journey: Journey, target: Target, route: Route, timeouts: Timeouts, client: Client
+    ) -> None:
+        request = chat_request(journey, target)
+        upstream_request: UpstreamRequest = route.provider.build_request(request)
+        journey.dropped = upstream_request.dropped
+        response = await route.upstream.send(upstream_request, timeouts)
+        try:
+            await _check_status(route.provider, response)
+            if not request.stream:
+                body = await response.read(MAX_ANSWER_BYTES)
+                await self._deliver(journey, route.provider.parse_response(request, body), client)
+                return
+            if response.headers.get("content-type", "").startswith("application/json"):
+                body = await response.read(MAX_ANSWER_BYTES)
+                route.provider.parse_response(request, body)
+                raise CallError(
+                    Outcome.UPSTREAM_GARBLED, "the upstream answered a streamed call with JSON"
+                )
+            translation = Translation(lambda events: route.provider.parse_stream(request, events))
+            try:
+                await Relay(journey, translation, response, client, self._clock).run()
+            finally:
+                self._count_what_came(journey)
+        finally:
+            response.close()
+        await client.end_stream(journey)
+
+    async def _embed(
+        self, journey: Journey, target: Target, route: Route, timeouts: Timeouts, client: Client
+    ) -> None:
+        assert journey.plan is not None
+        request = EmbeddingRequest(target.model, journey.plan.body)
+        response = await route.upstream.send(route.provider.build_embedding(request), timeouts)
+        try:
+            await _check_status(route.provider, response)
+            body = await response.read(MAX_ANSWER_BYTES)
+            await self._deliver(journey, route.provider.parse_embedding(request, body), client)
+        finally:
+            response.close()
+
+    async def _deliver(self, journey: Journey, answer: Answer, client: Client) -> None:
+        journey.first_token_s = self._clock()
+        journey.usage = answer.usage
+        journey.finish_reason = answer.finish_reason
+        self._price(journey)
+        await client.send_answer(journey, answer.body)
+
+    def _count_what_came(self, journey: Journey) -> None:
+        """Price a stream; where it ended before its usage came, by the gateway's own count."""
+        if journey.usage is None and journey.chunks:
+            journey.usage = Usage(
+                input_tokens=self._estimate_input_tokens(journey.call.body),
+                output_tokens=journey.chunks,
+                estimated=True,
+            )
+        self._price(journey)
+
+    def _price(self, journey: Journey) -> None:
+        if journey.usage is not None and journey.target is not None:
+            journey.cost, journey.list_cost = self._cost_of(
+                journey.target, journey.usage, journey.call.started_at_s
+            )
+
+
+_NO_GATE: AbstractAsyncContextManager[None] = nullcontext()
+
+
+def chat_request(journey: Journey, target: Target) -> ChatRequest:
+    """What the target's provider is asked to translate.
+
+    A task's cap is lowered to what the target can write; a client's own figure is not touched.
+    """
+    call, plan = journey.call, journey.plan
+    assert plan is not None
+    cap = plan.max_output_tokens
+    asked = call.body.get("max_completion_tokens") or call.body.get("max_tokens")
+    if cap and target.max_output_tokens and not asked:
+        cap = min(cap, target.max_output_tokens)
+    return ChatRequest(
+        model=target.model,
+        body=plan.body,
+        stream=call.stream,
+        max_output_tokens=cap,
+        capabilities=target.capabilities,
+        call_id=call.id,
+        created_s=int(call.started_at_s),
+    )
+
+
+async def _check_status(provider: Any, response: UpstreamResponse) -> None:
+    if response.status == 200:
+        return
+    body = await response.read(MAX_ERROR_BYTES)
+    raise provider.parse_error(response.status, response.headers, body)
+
+
+def _summary(journey: Journey, failures: list[CallError]) -> CallError:
+    """The last failure, with what every other candidate said."""
+    assert journey.plan is not None
+    last = failures[-1]
+    tried = [
+        f"{attempt.target.name}: {error.message} ({error.outcome.label})"
+        for attempt, error in zip(journey.attempts, failures, strict=True)
+    ]
+    waits_s = [e.retry_after_s for e in failures if e.retry_after_s is not None]
+    left_out = f" Left out: {'; '.join(journey.plan.skipped)}." if journey.plan.skipped else ""
+    return CallError(
+        last.outcome,
+        f"{'; '.join(tried)}.{left_out}",
+        code=last.code,
+        param=last.param,
+        retry_after_s=min(waits_s) if waits_s else None,
+    )
