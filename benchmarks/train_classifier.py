@@ -18,16 +18,18 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import exp, log, sqrt
+from math import exp, sqrt
 from pathlib import Path
 from typing import Any
 
 import orjson
+import yaml
 
 from gateway.routing.classifier import Classifier, log_sum_exp, sentences
 
 ROOT = Path(__file__).resolve().parent.parent
 PROMPTS = ROOT / "tests" / "routing" / "prompts"
+KEYWORDS_PATH = Path(__file__).with_name("classifier_keywords.yaml")
 WEIGHTS_PATH = ROOT / "gateway" / "routing" / "classifier_weights.json"
 
 SEED = 20261122
@@ -39,66 +41,12 @@ MIN_TEMPLATES = 2
 DROP_BELOW_NATS = 0.12
 FOLDS = 6
 
-# The rules: what a phrase is worth before the first example is seen. Two or three Han characters
-# or one or two English words each (``_`` is the space), strong ones first, then hints.
-KEYWORDS = {
-    "draft": (
-        "写一 写个 写第 写三 写五 创作 续写 接着写 往下写 继续写 起草 初稿 草拟 构思 编一 编个 撰写 生成一 "
-        "write draft create compose invent continue outline brainstorm come_up make_up "
-        "next_episode next_scene logline synopsis",
-        "大纲 点子 梗概 灵感 开写 来一段 独白 设定 题材 题目 主题 想几 想五 想三 小传 直接写 写下 写出 "
-        "premise generate produce imagine idea ideas backstory monologue episode write_the "
-        "write_me story",
-    ),
-    "polish": (
-        "润色 润饰 打磨 通顺 顺口 流畅 精炼 病句 错别 校对 文笔 措辞 修饰 优化 精修 语病 拗口 顺一 错字 语句 "
-        "polish proofread copyedit copyediting grammar typos typo spelling punctuation wording "
-        "phrasing smooth smoother refine tighten clean_up touch_up tidy fluency",
-        "表达 自然 口语 生硬 啰嗦 别扭 书面 标点 意思不 保持原 原意 语言 字句 文字 "
-        "clarity flow readability natural naturally awkward clunky stiff prose language sentences "
-        "same_content same_meaning line_edit edit correct improve",
-    ),
-    "review": (
-        "点评 审稿 审读 评审 审阅 评价 评估 打分 打个分 评分 意见 毛病 漏洞 怎么样 不足 挑刺 挑挑 合理 缺点 "
-        "优点 过审 违规 问题吗 诊断 吐槽 哪里不 什么问 "
-        "review critique feedback evaluate assess rate coverage notes opinion plot_holes score "
-        "weaknesses strengths honest criticise criticize problems risks weak_spots holes",
-        "建议 觉得 看看 逻辑 理由 为什么 节奏 动机 分析 可信 改进 不好 够不够 会不会 有没有 哪个更 三方面 方面 "
-        "believable pacing suggestions analyse analyze think_of motivation convincing why blunt "
-        "harsh works better risky is_this are_there does_this do_you violates moderation",
-    ),
-    "rewrite": (
-        "改写 重写 改编 改成 换成 缩写 扩写 压缩 重新写 换个 合并 改为 缩短 精简到 扩充 扩展 翻拍 换一 仿写 转成剧 "
-        "rewrite adapt rephrase paraphrase shorten expand condense retell redo rework recast "
-        "turn_this change_the set_it convert_the make_it transform reimagine merge cut_it cut_this",
-        "风格 背景 第一人 视角 结局 删掉 改得更 版本 变成 文风 委婉 语气 合成一 压到 古装 口吻 人称 说法 "
-        "version perspective style_of tone ending instead point_of first_person differently "
-        "setting tragic comedy remove so_that polite",
-    ),
-    "storyboard": (
-        "分镜 镜头 运镜 景别 机位 特写 镜号 逐镜 构图 每镜 拍摄脚 近景 全景 拆镜 镜表 "
-        "storyboard storyboards shots framing panels panel camera shot_list shot_by "
-        "close-ups closeups shot_breakdown wide_shots setups shot",
-        "画面 推拉 摇移 光线 时长 竖屏拍 怎么拍 prompt frame frames lens angles angle composition "
-        "lighting dollies pans visual board",
-    ),
-    "extract": (
-        "提取 抽取 列出 整理 统计 识别 清单 名单 找出 汇总 字段 结构化 摘出 梳理 罗列 抓取 数组 标注 归纳 列一 "
-        "extract json csv list parse collect count array identify tag pull_out list_every "
-        "list_all schema names entities table",
-        "人物关 人名 地点 道具 角色名 哪些角 服装 关键信 几个场 列个 表格 有哪些 标签 "
-        "characters locations props fields find_every find_all who_appears which_characters "
-        "wardrobe find compile who labels keys speaker how_many",
-    ),
-}
-# Forms of a question about the trade, which is not work to be done.
-CHATTER = (
-    "多少 多久 什么叫 是什 怎么考 怎么学 要学 工资 收费 侵权 接口 天气 哪里办 "
-    "how_long how_much what_does what_is what_do stand_for earn cost costs legal endpoint"
-)
+# The rules are in KEYWORDS_PATH; this is what they are worth before the first example is seen.
+PHRASE_NATS = {"hint": 3.0, "strong": 6.0, "decisive": 9.0}
 CHATTER_NATS = -3.0
-STRONG_NATS = 6.0
-HINT_NATS = 3.0
+
+KEYWORDS: dict[str, Any] = yaml.safe_load(KEYWORDS_PATH.read_text(encoding="utf-8"))
+TASKS = tuple(KEYWORDS["tasks"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +77,14 @@ def read_examples(split: str) -> list[Example]:
 
 
 def keyword_weights() -> Weights:
-    """Columns are in the order of ``KEYWORDS``; a phrase may speak for several tasks."""
-    weights: Weights = defaultdict(lambda: [0.0] * len(KEYWORDS))
-    for column, strengths in enumerate(KEYWORDS.values()):
-        for nats, phrases in zip((STRONG_NATS, HINT_NATS), strengths, strict=True):
-            for phrase in phrases.replace("-", "_").split():
-                weights[phrase.replace("_", " ")][column] = nats
-    for phrase in CHATTER.split():
-        weights[phrase.replace("_", " ")] = [CHATTER_NATS] * len(KEYWORDS)
+    """Columns are in the order of ``TASKS``; a phrase may speak for several tasks."""
+    weights: Weights = defaultdict(lambda: [0.0] * len(TASKS))
+    for column, task in enumerate(TASKS):
+        for strength, nats in PHRASE_NATS.items():
+            for phrase in KEYWORDS["tasks"][task].get(strength, ()):
+                weights[phrase][column] = nats
+    for phrase in KEYWORDS["chatter"]:
+        weights[phrase] = [CHATTER_NATS] * len(TASKS)
     return dict(weights)
 
 
@@ -169,7 +117,7 @@ def training_bags(examples: Sequence[Example]) -> list[tuple[Sequence[Sequence[s
     Each example comes a second time without its instruction, as nobody's task: what is left is
     script, and script must not vote.
     """
-    columns = {task: column for column, task in enumerate(KEYWORDS)}
+    columns = {task: column for column, task in enumerate(TASKS)}
     script = pasted(examples)
     bags: list[tuple[Sequence[Sequence[str]], int | None]] = []
     for example in examples:
@@ -183,10 +131,10 @@ def training_bags(examples: Sequence[Example]) -> list[tuple[Sequence[Sequence[s
 def train(examples: Sequence[Example]) -> Weights:
     """Stochastic gradient ascent (AdaGrad) on the log-likelihood, shrinking towards the rules."""
     prior = keyword_weights()
-    zeros = [0.0] * len(KEYWORDS)
+    zeros = [0.0] * len(TASKS)
     names = sorted(vocabulary(examples) | prior.keys())
     weights = {name: list(prior.get(name, zeros)) for name in names}
-    squares = {name: [1e-6] * len(KEYWORDS) for name in names}
+    squares = {name: [1e-6] * len(TASKS) for name in names}
     bags = [
         ([[f for f in features if f in weights] for features in bag], target)
         for bag, target in training_bags(examples)
@@ -242,12 +190,12 @@ def weights_json(weights: dict[str, list[int]]) -> bytes:
         f"{json.dumps(feature, ensure_ascii=False)}: {json.dumps(row)}"
         for feature, row in weights.items()
     ]
-    head = json.dumps({"tasks": list(KEYWORDS), "threshold": THRESHOLD})[:-1]
+    head = json.dumps({"tasks": list(TASKS), "threshold": THRESHOLD})[:-1]
     return (head + ', "weights": {\n' + ",\n".join(lines) + "\n}}\n").encode()
 
 
 def classifier_of(weights: Weights) -> Classifier:
-    return Classifier(list(KEYWORDS), THRESHOLD, quantised(weights))
+    return Classifier(list(TASKS), THRESHOLD, quantised(weights))
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +245,7 @@ def print_errors(trials: Iterable[Trial]) -> None:
 
 
 def bench(classifier: Classifier) -> None:
-    """Microseconds per decision, best of five runs."""
+    """Microseconds per decision, the best of thirty short runs."""
     scene = "林晚：你把稿子改写了？\n她没有回答，只是把灯关掉。\n"
     line = "MARA: You rewrote it? She says nothing and turns off the light.\n"
     for name, text in {
@@ -311,8 +259,8 @@ def bench(classifier: Classifier) -> None:
 
 
 def _best_us(classifier: Classifier, messages: Sequence[dict[str, str]]) -> float:
-    repeats, best_s = 2_000, float("inf")
-    for _ in range(5):
+    repeats, best_s = 200, float("inf")
+    for _ in range(30):
         started_s = time.perf_counter()
         for _ in range(repeats):
             classifier.classify(messages, classifier.tasks)

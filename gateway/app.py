@@ -11,7 +11,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -33,6 +33,7 @@ from .routing.classifier import Classifier
 from .routing.latency import Latency
 from .server.door import Door, Serving
 from .stores.keys import KeyFile, KeyRing
+from .telemetry import workers
 from .telemetry.exposition import CONTENT_TYPE
 from .telemetry.metrics import Metrics
 
@@ -49,6 +50,8 @@ class Options:
     config_path: Path
     state: Path
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    siblings: Path | None = None
+    """Where the workers of one port find each other's counts; None for a single process."""
 
 
 class CorePlugin:
@@ -165,7 +168,18 @@ class Gateway:
         return app
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        return web.Response(body=self.metrics.render(), headers={"content-type": CONTENT_TYPE})
+        siblings = self.options.siblings
+        body = await (self.metrics.scrape() if siblings is None else workers.scrape(siblings))
+        return web.Response(body=body, headers={"content-type": CONTENT_TYPE})
+
+    @contextlib.asynccontextmanager
+    async def counted_by_siblings(self) -> AsyncIterator[None]:
+        """Tell the other workers this one's counts for as long as the context lasts."""
+        if self.options.siblings is None:
+            yield
+        else:
+            async with workers.serve_snapshots(self.options.siblings, self.metrics.snapshot):
+                yield
 
     async def close(self) -> None:
         retired = [connected for _, connected in self._retired]

@@ -13,7 +13,9 @@ from typing import Any
 from .chunking.tokens import estimate_chat_tokens
 from .chunking.window import Window
 from .config import LoadedConfig
+from .config_prices import TokenPriceConfig
 from .contracts import EmbeddedProvider, ProviderSettings, Upstream
+from .errors import ConfigError
 from .limits.in_flight import InFlight
 from .limits.pacing import Pacing
 from .money.prices import PriceBook
@@ -132,6 +134,11 @@ def _connect(
         known = before.get(name)
         if known is None or known.settings != settings:
             provider = permanent.registry.providers[settings.type][1](settings)
+            if not isinstance(getattr(provider, "root", None), str):
+                raise ConfigError(
+                    f"the provider type {settings.type!r} lacks the attribute 'root', the base "
+                    "URL in effect (see plugins/README.md)"
+                )
             upstream = _upstream(provider, settings, permanent.environ)
             known = Connected(settings, provider, upstream)
         connected[name] = known
@@ -150,11 +157,20 @@ def _price_book(
     loaded: LoadedConfig, connected: Mapping[str, Connected], catalog: Catalog, cache: Path
 ) -> tuple[PriceBook, str | None]:
     book = PriceBook.load(
-        overrides={n: m.price for n, m in loaded.config.models.items() if m.price is not None},
+        overrides=_configured_prices(loaded),
         base_urls={name: c.provider.root for name, c in connected.items()},
     )
     report = book.snapshot(catalog.all_targets(), cache)
     return book, report.problem
+
+
+def _configured_prices(loaded: LoadedConfig) -> dict[str, TokenPriceConfig | str]:
+    prices: dict[str, TokenPriceConfig | str] = {}
+    for name, model in loaded.config.models.items():
+        prices |= model.target_prices
+        if model.price is not None:
+            prices[name] = model.price
+    return prices
 
 
 def _pipeline(

@@ -17,9 +17,10 @@ from rich.table import Table
 from .app import Gateway, Listen, Options, run
 from .config_file import default_config_path
 from .errors import ConfigError
-from .greeting import greet, route_table
+from .greeting import greet, route_table, unpriced
 from .stores.keys import KeyFile
 from .telemetry.logs import configure_logging
+from .telemetry.workers import clear
 from .workers import supervise
 
 app = typer.Typer(
@@ -84,10 +85,15 @@ def serve(
     """Start the gateway."""
     worker = os.environ.get("DAOBO_WORKER")
     if workers > 1 and worker is None:
+        clear(state / "workers")
         sys.exit(supervise(workers, [sys.executable, "-m", "gateway.cli", *sys.argv[1:]]))
     listen = Listen(host, port, admin_host, admin_port, reuse_port=worker is not None)
     logging = configure_logging(fd=sys.stderr.fileno())
-    gateway = Gateway(_options(config, state), logging.calls)
+    siblings = state / "workers" if worker is not None else None
+    options = Options(config or default_config_path(), state, siblings=siblings)
+    gateway = Gateway(options, logging.calls)
+    in_flight, writer = gateway.permanent.in_flight, logging.writer
+    gateway.metrics.watch_gateway(lambda: in_flight.total, lambda: writer.dropped_lines)
     is_first = worker in (None, "0")
     new_key = _first_key(gateway) if is_first else None
 
@@ -98,7 +104,8 @@ def serve(
     async def serve_and_log() -> None:
         logging.writer.start()
         try:
-            await run(gateway, listen, started)
+            async with gateway.counted_by_siblings():
+                await run(gateway, listen, started)
         finally:
             await logging.writer.close()
 
@@ -115,9 +122,8 @@ def check(config: Config = None, state: State = DEFAULT_STATE) -> None:
     out.print(route_table(gateway))
     for name, dormant in sorted(loaded.dormant.items()):
         out.print(f"provider {name} ({dormant.type}) waits for {dormant.waits_for}")
-    missing = gateway.rooms.prices.missing(gateway.rooms.catalog.all_targets())
-    for target in sorted(missing, key=lambda target: target.name):
-        out.print(f"no price is known for {target.name}; give models.{target.public_model}.price")
+    for name in unpriced(gateway):
+        out.print(f"no price is known for {name}: its calls would be counted without cost")
 
 
 @app.command()

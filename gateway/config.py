@@ -58,6 +58,8 @@ class ModelConfig(_Model):
     """For the strategy ``weighted``: target → weight, 1 where nothing is said."""
     price: TokenPriceConfig | str | None = None
     """A price, or ``provider/model`` in the price book where the target's own name is unknown."""
+    target_prices: dict[str, TokenPriceConfig | str] = Field(default_factory=dict)
+    """The same for single targets, such as a relay that the price book does not know."""
     description: str = ""
 
 

@@ -14,19 +14,16 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from .config import Dormant, GatewayConfig, LoadedConfig
+from .config_yaml import Where, dotted, parse_yaml
 from .contracts import ProviderSettings
 from .errors import ConfigError
 
 _M = TypeVar("_M", bound=BaseModel)
 
-Where = tuple[str | int, ...]
-"""Where a value stands: keys and list indices from the top."""
-
-MERGE_TAG = "tag:yaml.org,2002:merge"
+AUTO = "auto"
 
 
 def default_config_path() -> Path:
@@ -83,63 +80,6 @@ def disabled_plugins(path: Path) -> tuple[str, ...]:
     return tuple(map(str, disabled)) if isinstance(disabled, list) else ()
 
 
-# YAML with line numbers
-
-
-def parse_yaml(text: str, source: str) -> tuple[Any, dict[Where, int]]:
-    """The document and the line (from 1) of every key and item. Raises ConfigError."""
-    try:
-        node = yaml.compose(text, Loader=yaml.CSafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{source}:{mark.line + 1}" if mark else source
-        raise ConfigError(f"{where}: not valid YAML: {getattr(error, 'problem', error)}") from None
-    lines: dict[Where, int] = {}
-    duplicates: list[str] = []
-    tree = {} if node is None else _construct(node, (), lines, duplicates, source)
-    if duplicates:
-        raise ConfigError(*duplicates)
-    return tree, lines
-
-
-def _construct(
-    node: yaml.Node, path: Where, lines: dict[Where, int], duplicates: list[str], source: str
-) -> Any:
-    lines.setdefault(path, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        result: dict[str, Any] = {}
-        merged: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            if key_node.tag == MERGE_TAG:
-                merged |= _merged(value_node, path, lines, duplicates, source)
-                continue
-            key = str(key_node.value)
-            line = key_node.start_mark.line + 1
-            if key in result:
-                duplicates.append(f"{source}:{line}: {_dotted((*path, key))}: stands here twice")
-            lines[(*path, key)] = line
-            result[key] = _construct(value_node, (*path, key), lines, duplicates, source)
-        return {**merged, **result}
-    if isinstance(node, yaml.SequenceNode):
-        return [
-            _construct(item, (*path, index), lines, duplicates, source)
-            for index, item in enumerate(node.value)
-        ]
-    return yaml.CSafeLoader("").construct_object(node)
-
-
-def _merged(
-    node: yaml.Node, path: Where, lines: dict[Where, int], duplicates: list[str], source: str
-) -> dict[str, Any]:
-    """What ``<<: *name`` or ``<<: [*a, *b]`` brings in; the first of several wins."""
-    value = _construct(node, path, lines, duplicates, source)
-    maps = value if isinstance(value, list) else [value]
-    if not all(isinstance(item, dict) for item in maps):
-        line = node.start_mark.line + 1
-        raise ConfigError(f"{source}:{line}: {_dotted(path)}: '<<' merges mappings only")
-    return {key: item for mapping in reversed(maps) for key, item in mapping.items()}
-
-
 # Problems as sentences
 
 
@@ -156,31 +96,38 @@ class _Report:
         while known not in self.lines and known:
             known = known[:-1]
         line = self.lines.get(known, 1)
-        self.problems.append(f"{self.source}:{line}: {_dotted(path) or 'the file'}: {message}")
+        self.problems.append(f"{self.source}:{line}: {dotted(path) or 'the file'}: {message}")
 
-    def validate(self, model: type[_M], tree: Any, at: Where) -> _M | None:
+    def validate(
+        self, model: type[_M], tree: Any, at: Where, waiting: frozenset[str] = frozenset()
+    ) -> _M | None:
+        """The model, or None and what is wrong. Nothing is said of keys that are ``waiting``."""
         try:
             return model.model_validate(tree)
         except ValidationError as error:
-            for detail in error.errors(include_url=False, include_input=False):
-                loc = _shown(tree, detail["loc"])
-                if detail["type"] == "extra_forbidden":
-                    names = _field_names(model, loc[:-1])
-                    self.add((*at, *loc), f"unknown key{did_you_mean(str(loc[-1]), names)}")
-                else:
-                    self.add((*at, *loc), _sentence(detail["msg"]))
-            return None
+            details = error.errors(include_url=False, include_input=False)
+        found = [(_shown(tree, d["loc"], d["type"] == "missing"), d) for d in details]
+        for loc, detail in found:
+            # Of a union every member complains; the one that looked inside says what is meant.
+            deeper = any(other[: len(loc)] == loc != other for other, _ in found)
+            if deeper or (waiting and (not loc or loc[0] in waiting)):
+                continue
+            if detail["type"] == "extra_forbidden":
+                names = _field_names(model, loc[:-1])
+                self.add((*at, *loc), f"unknown key{did_you_mean(str(loc[-1]), names)}")
+            else:
+                self.add((*at, *loc), _sentence(detail["type"], detail["msg"]))
+        return None
 
 
-def _shown(tree: Any, loc: Where) -> Where:
+def _shown(tree: Any, loc: Where, is_missing: bool) -> Where:
     """The part of a pydantic location that stands in the file (it adds union member names)."""
     shown: list[str | int] = []
-    for step in loc:
-        inside = tree[step] if _has(tree, step) else None
-        if _has(tree, step) or step == loc[-1]:
+    for step in loc[:-1] if is_missing else loc:
+        if _has(tree, step):
             shown.append(step)
-        tree = inside if inside is not None else tree
-    return tuple(shown)
+            tree = tree[step]
+    return (*shown, loc[-1]) if is_missing else tuple(shown)
 
 
 def _has(tree: Any, step: str | int) -> bool:
@@ -189,15 +136,13 @@ def _has(tree: Any, step: str | int) -> bool:
     return isinstance(tree, list) and isinstance(step, int) and step < len(tree)
 
 
-def _sentence(message: str) -> str:
+def _sentence(kind: str, message: str) -> str:
+    if kind in ("model_type", "dict_type"):
+        return "keys with values are expected here"
+    if kind == "missing":
+        return "is missing"
+    message = message.removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
-
-
-def _dotted(path: Where) -> str:
-    text = ""
-    for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
-    return text
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -237,6 +182,7 @@ def _is_model(kind: Any) -> bool:
 # Providers: environment references, and the settings of their type
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_SECRET_REFERENCE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 
 
 def _provider(
@@ -253,16 +199,17 @@ def _provider(
         report.add(at, f"no plugin provides the type {kind!r}; there are {known}")
         return None
     settings = settings_of[kind]
-    missing: set[str] = set()
     for field in _secret_fields(settings):
         value = raw.get(field)
-        if isinstance(value, str) and not _REFERENCE.fullmatch(value):
+        if isinstance(value, str) and not _SECRET_REFERENCE.fullmatch(value):
             report.add((*at, field), "a secret does not belong in a file; write ${NAME} instead")
             return None
-    values = _expand({**raw, "type": kind}, environ, missing)
-    if missing:
-        return Dormant(kind, " and ".join(sorted(missing)))
-    return report.validate(settings, values, at)
+    missing = {key: _missing(value, environ) for key, value in raw.items()}
+    waiting = frozenset(key for key, names in missing.items() if names)
+    found = report.validate(settings, _expand({**raw, "type": kind}, environ), at, waiting)
+    if waiting:
+        return Dormant(kind, " and ".join(sorted(set().union(*missing.values()))))
+    return found
 
 
 def _secret_fields(settings: type[ProviderSettings]) -> list[str]:
@@ -273,22 +220,29 @@ def _secret_fields(settings: type[ProviderSettings]) -> list[str]:
     ]
 
 
-def _expand(value: Any, environ: Mapping[str, str], missing: set[str]) -> Any:
-    """``${NAME}`` and ``${NAME:-default}`` in every string; unset names go into ``missing``."""
+def _expand(value: Any, environ: Mapping[str, str]) -> Any:
+    """``${NAME}`` and ``${NAME:-default}`` in every string; what is not set becomes empty."""
     if isinstance(value, dict):
-        return {key: _expand(item, environ, missing) for key, item in value.items()}
+        return {key: _expand(item, environ) for key, item in value.items()}
     if isinstance(value, list):
-        return [_expand(item, environ, missing) for item in value]
+        return [_expand(item, environ) for item in value]
     if not isinstance(value, str):
         return value
+    return _REFERENCE.sub(lambda match: environ.get(match[1]) or match[2] or "", value)
 
-    def replace(match: re.Match[str]) -> str:
-        found = environ.get(match[1]) or match[2]
-        if found is None:
-            missing.add(match[1])
-        return found or ""
 
-    return _REFERENCE.sub(replace, value)
+def _missing(value: Any, environ: Mapping[str, str]) -> set[str]:
+    """The variables that a value refers to and that neither the environment nor a default set."""
+    if isinstance(value, dict | list):
+        items = value.values() if isinstance(value, dict) else value
+        return set[str]().union(*(_missing(item, environ) for item in items))
+    if not isinstance(value, str):
+        return set()
+    return {
+        match[1]
+        for match in _REFERENCE.finditer(value)
+        if not environ.get(match[1]) and match[2] is None
+    }
 
 
 # References between the parts
@@ -296,6 +250,9 @@ def _expand(value: Any, environ: Mapping[str, str], missing: set[str]) -> Any:
 
 def _check_references(report: _Report, config: GatewayConfig, strategies: frozenset[str]) -> None:
     models, tasks = list(config.models), list(config.tasks)
+    for kind, names in (("models", models), ("tasks", tasks)):
+        if AUTO in names:
+            report.add((kind, AUTO), "this name is taken: it asks for the task to be told")
     for name, model in config.models.items():
         at: Where = ("models", name)
         if name in config.tasks:
@@ -307,7 +264,9 @@ def _check_references(report: _Report, config: GatewayConfig, strategies: frozen
             elif provider not in config.providers:
                 near = did_you_mean(provider, list(config.providers))
                 report.add((*at, "targets", index), f"no provider is called {provider!r}{near}")
-        for target in model.weights.keys() - set(model.targets):
+        if isinstance(model.price, str) and not all(model.price.partition("/")):
+            report.add((*at, "price"), f"{model.price!r} is neither a price nor family/model")
+        for target in sorted(model.weights.keys() - set(model.targets)):
             report.add((*at, "weights", target), "is not among the targets")
         _check_strategy(report, at, model.strategy, strategies)
     for name, task in config.tasks.items():

@@ -62,6 +62,13 @@ class ProviderSettings(BaseModel):
         )
 
 
+class Provider(Protocol):
+    """What every provider has, whichever of the protocols below it fills."""
+
+    root: str
+    """The base URL in effect: it decides about a proxy, and whose price list applies."""
+
+
 @runtime_checkable
 class ChatProvider(Protocol):
     """Translates chat completions to an upstream's wire and back."""
@@ -156,7 +163,7 @@ class EmbeddedProvider(Protocol):
 class ProviderClass(Protocol):
     """How the gateway makes a provider: once for each live entry of ``providers:``."""
 
-    def __call__(self, settings: Any) -> Any: ...
+    def __call__(self, settings: Any) -> Provider: ...
 
 
 class RouteView(Protocol):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.console import Console
 from rich.table import Table
 
 from .app import Gateway, Listen
+from .schema import Capability
 
 MODEL_IN_EXAMPLE = "draft"
 
@@ -18,28 +21,59 @@ def greet(out: Console, gateway: Gateway, listen: Listen, new_key: str | None) -
     out.print(f"  base URL  [bold]{base_url}[/bold]")
     out.print(f"  API key   {_key_line(gateway, new_key)}", soft_wrap=True)
     out.print(f"  metrics   http://{listen.admin_host}:{listen.admin_port}/metrics\n")
-    out.print(route_table(gateway))
+    out.print(live_table(gateway))
     if gateway.rooms.loaded.dormant:
         waits = {dormant.waits_for for dormant in gateway.rooms.loaded.dormant.values()}
         out.print(f"[dim]More comes alive with {', '.join(sorted(waits))}.[/dim]")
-    out.print(_example(base_url, new_key or "$DAOBO_KEY", _example_model(gateway)), soft_wrap=True)
+    in_environment = bool(gateway.options.environ.get("DAOBO_KEY"))
+    shell_key = new_key or ("$DAOBO_KEY" if in_environment else "YOUR-KEY")
+    python_key = 'os.environ["DAOBO_KEY"]' if in_environment else f'"{shell_key}"'
+    example = _example(base_url, shell_key, python_key, _example_model(gateway))
+    out.print(example, soft_wrap=True)
+
+
+def live_table(gateway: Gateway) -> Table:
+    """Each task with the target that it resolves to, then the models by who serves them."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2), show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    models: dict[str, list[str]] = {}
+    for name, details in _routes(gateway):
+        target = details["resolves_to"]
+        if target is None:
+            continue
+        if details["kind"] == "task":
+            table.add_row(f"task [bold]{name}[/bold]", target)
+        else:
+            models.setdefault(target.partition("/")[0], []).append(name)
+    for provider, names in models.items():
+        table.add_row(f"models at {provider}", ", ".join(names))
+    return table
 
 
 def route_table(gateway: Gateway) -> Table:
-    """Every name that can be asked for, with the target that it resolves to first."""
-    table = Table("name", "resolves to", "then", box=None, pad_edge=False, padding=(0, 2))
-    for name, entry in gateway.rooms.serving.listing.items():
-        details = entry["daobo"]
-        if details["kind"] == "auto":
-            continue
-        live = [step["target"] for step in details["ladder"] if step["live"]]
-        kind = "bold" if details["kind"] == "task" else ""
-        table.add_row(
-            f"[{kind}]{name}[/{kind}]" if kind else name,
-            live[0] if live else "[red]nothing is live[/red]",
-            ", ".join(live[1:]),
-        )
+    """Every name that can be asked for, with its whole ladder; what is not live is in brackets."""
+    table = Table("name", "ladder", box=None, pad_edge=False, padding=(0, 2))
+    table.columns[1].overflow = "fold"
+    for name, details in _routes(gateway):
+        steps = [
+            step["target"] if step["live"] else f"[dim]({step['target']})[/dim]"
+            for step in details["ladder"]
+        ]
+        table.add_row(name, ", ".join(steps))
     return table
+
+
+def unpriced(gateway: Gateway) -> list[str]:
+    """Targets that are billed by the token and whose price nobody knows."""
+    by_token = {Capability.CHAT, Capability.EMBEDDINGS}
+    targets = [t for t in gateway.rooms.catalog.all_targets() if by_token & t.capabilities]
+    return sorted(target.name for target in gateway.rooms.prices.missing(targets))
+
+
+def _routes(gateway: Gateway) -> list[tuple[str, dict[str, Any]]]:
+    listing = gateway.rooms.serving.listing
+    return [(n, e["daobo"]) for n, e in listing.items() if e["daobo"]["kind"] != "auto"]
 
 
 def _key_line(gateway: Gateway, new_key: str | None) -> str:
@@ -55,16 +89,17 @@ def _example_model(gateway: Gateway) -> str:
     return MODEL_IN_EXAMPLE if MODEL_IN_EXAMPLE in listing else next(iter(listing))
 
 
-def _example(base_url: str, key: str, model: str) -> str:
+def _example(base_url: str, shell_key: str, python_key: str, model: str) -> str:
+    imports = "import os\n" if "os." in python_key else ""
     return f"""
 [dim]# try it[/dim]
-curl {base_url}/chat/completions -H "Authorization: Bearer {key}" \\
+curl {base_url}/chat/completions -H "Authorization: Bearer {shell_key}" \\
   -H "Content-Type: application/json" \\
   -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "写一个短剧开场"}}]}}'
 
 [dim]# or from Python[/dim]
-from openai import OpenAI
-client = OpenAI(base_url="{base_url}", api_key="{key}")
+{imports}from openai import OpenAI
+client = OpenAI(base_url="{base_url}", api_key={python_key})
 for chunk in client.chat.completions.create(
     model="{model}", stream=True,
     messages=\\[{{"role": "user", "content": "写一个短剧开场"}}],

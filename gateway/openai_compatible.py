@@ -53,6 +53,10 @@ class OpenAICompatible:
     """Used when the configuration names none."""
     max_tokens_field: ClassVar[str] = "max_tokens"
     """Where the upstream expects the output cap."""
+    error_codes: ClassVar[Mapping[str, Outcome]] = {}
+    """The upstream's own error codes or types, where its status alone would mislead."""
+    telling: ClassVar[re.Pattern[bytes]] = _TELLING
+    """Finds the chunks that ``read_chunk`` must see; all others are relayed unread."""
 
     def __init__(self, settings: ProviderSettings) -> None:
         base_url = settings.base_url or self.base_url
@@ -101,9 +105,7 @@ class OpenAICompatible:
         )
 
     def parse_response(self, request: ChatRequest, body: bytes) -> Answer:
-        answer = load_object(body)
-        if answer.get("error"):
-            raise self.error_in(answer["error"], 200)
+        answer = self.load_answer(body)
         choices = answer.get("choices")
         if not isinstance(choices, list) or not choices:
             raise CallError(
@@ -119,8 +121,10 @@ class OpenAICompatible:
             if event.data[:6] == b"[DONE]":
                 return
             if not event.data:
+                if event.raw.startswith(b"{"):
+                    self.load_answer(event.raw)  # an error instead of a stream
                 continue
-            if _TELLING.search(event.data):
+            if self.telling.search(event.data):
                 chunk = self.read_chunk(event)
                 finished = finished or chunk.finish_reason is not None
                 yield chunk
@@ -132,9 +136,7 @@ class OpenAICompatible:
             )
 
     def read_chunk(self, event: Event) -> ChatChunk:
-        chunk = load_object(event.data)
-        if chunk.get("error"):
-            raise self.error_in(chunk["error"], 200)
+        chunk = self.load_answer(event.data)
         choices = chunk.get("choices") or []
         usage = chunk.get("usage")
         finish_reason = None
@@ -152,9 +154,7 @@ class OpenAICompatible:
         )
 
     def parse_embedding(self, request: EmbeddingRequest, body: bytes) -> Answer:
-        answer = load_object(body)
-        if answer.get("error"):
-            raise self.error_in(answer["error"], 200)
+        answer = self.load_answer(body)
         if not isinstance(answer.get("data"), list):
             raise CallError(
                 Outcome.UPSTREAM_GARBLED, f"the upstream's answer has no data: {quoted(body)}"
@@ -172,7 +172,18 @@ class OpenAICompatible:
                 quoted(body) or f"status {status} with an empty body",
                 retry_after_s=read_retry_after_s(headers),
             )
-        return self.error_in(answer.get("error") or answer, status, headers)
+        return self.error_in(self.error_of(answer) or answer, status, headers)
+
+    def load_answer(self, body: bytes) -> dict[str, Any]:
+        """A 200 body or chunk that is no error. Raises CallError."""
+        answer = load_object(body)
+        if error := self.error_of(answer):
+            raise self.error_in(error, 200)
+        return answer
+
+    def error_of(self, answer: Mapping[str, Any]) -> Any:
+        """The error object inside an answer, falsy if there is none."""
+        return answer.get("error")
 
     def error_in(
         self, error: Any, status: int, headers: Mapping[str, str] | None = None
@@ -184,7 +195,8 @@ class OpenAICompatible:
         if status == 200 and code and code.isdigit() and 400 <= int(code) < 600:
             status = int(code)
         by_status = Outcome.UPSTREAM_FAILED if status == 200 else outcome_of_status(status)
-        outcome = _CODES.get(code or "") or _CODES.get(str(fields.get("type"))) or by_status
+        codes = {**_CODES, **self.error_codes}
+        outcome = codes.get(code or "") or codes.get(str(fields.get("type"))) or by_status
         rejected = outcome is Outcome.UPSTREAM_REJECTED
         message = fields.get("message") or fields.get("detail") or str(error)
         return CallError(
@@ -237,13 +249,19 @@ def read_retry_after_s(headers: Mapping[str, str]) -> float | None:
 def read_usage(usage: Any) -> Usage | None:
     """An OpenAI ``usage`` object as disjoint classes; None if there is none.
 
-    OpenAI's totals include their details, DeepSeek names its cache hits in a field of its own.
+    OpenAI's totals include their details; DeepSeek and Moonshot name their cache hits in a field
+    of their own.
     """
     if not isinstance(usage, dict):
         return None
     prompt = usage.get("prompt_tokens_details") or {}
     completion = usage.get("completion_tokens_details") or {}
-    cache_read = prompt.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or 0
+    cache_read = (
+        prompt.get("cached_tokens")
+        or usage.get("prompt_cache_hit_tokens")
+        or usage.get("cached_tokens")
+        or 0
+    )
     cache_write = prompt.get("cache_write_tokens") or 0
     image_in = prompt.get("image_tokens") or 0
     audio_in = prompt.get("audio_tokens") or 0

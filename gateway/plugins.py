@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
@@ -51,24 +52,36 @@ class _Collector:
         self.strategies: dict[str, Strategy] = {}
         self.observers: list[Observer] = []
         self.log: list[str] = []
+        self._plugin = ""
+        self._owners: dict[tuple[str, str], str] = {}
 
     def register_provider(
         self, name: str, settings: type[ProviderSettings], provider: ProviderClass
     ) -> None:
-        if name in self.providers:
-            raise ConfigError(f"the provider type {name!r} is registered already")
+        if not (isinstance(settings, type) and issubclass(settings, ProviderSettings)):
+            raise ConfigError(f"the settings of {name!r} are no subclass of ProviderSettings")
+        self._claim("provider type", name)
         self.providers[name] = (settings, provider)
         self.log.append(f"provider {name}")
 
     def register_strategy(self, name: str, strategy: Strategy) -> None:
-        if name in self.strategies:
-            raise ConfigError(f"the strategy {name!r} is registered already")
+        self._claim("strategy", name)
         self.strategies[name] = strategy
         self.log.append(f"strategy {name}")
 
     def register_observer(self, observer: Observer) -> None:
         self.observers.append(observer)
         self.log.append(f"observer {getattr(observer, '__name__', type(observer).__name__)}")
+
+    def begin(self, plugin: str) -> None:
+        """From here on, whatever is registered comes from ``plugin``."""
+        self._plugin = plugin
+        self.log = []
+
+    def _claim(self, kind: str, name: str) -> None:
+        if owner := self._owners.get((kind, name)):
+            raise ConfigError(f"the {kind} {name!r} is registered already, by {owner!r}")
+        self._owners[kind, name] = self._plugin
 
 
 def discover(
@@ -87,16 +100,16 @@ def discover(
             "no plugin is installed, so there is no provider to send anything to. "
             "From a checkout, run: pip install -e ."
         )
+    enabled = [point for point in points if point.name not in disabled]
+    _refuse_duplicates(enabled)
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     collector = _Collector()
     infos = []
     for name, plugin in core:
         infos.append(_take(manager, collector, name, plugin, "daobo (core)", _own_version()))
-    for point in points:
-        if point.name in disabled:
-            continue
-        distribution = point.dist.name if point.dist else "unknown distribution"
+    for point in enabled:
+        distribution = _distribution(point)
         version = point.dist.version if point.dist else "?"
         try:
             plugin = point.load()
@@ -107,9 +120,8 @@ def discover(
         try:
             infos.append(_take(manager, collector, point.name, plugin, distribution, version))
         except Exception as error:
-            raise ConfigError(_broken(point, distribution, f"failed to register: {error}")) from (
-                error
-            )
+            why = " ".join(str(error).split()) or repr(error)
+            raise ConfigError(_broken(point, distribution, f"failed to register: {why}")) from error
     return Registry(
         MappingProxyType(collector.providers),
         MappingProxyType(collector.strategies),
@@ -131,7 +143,7 @@ def _take(
         raise ConfigError(f"another plugin is called {name!r} too")
     manager.register(plugin, name)
     manager.check_pending()
-    collector.log = []
+    collector.begin(name)
     for hook, register in (
         ("register_providers", collector.register_provider),
         ("register_strategies", collector.register_strategy),
@@ -142,6 +154,20 @@ def _take(
     if any(caller.name == "configure_app" for caller in manager.get_hookcallers(plugin) or ()):
         collector.log.append("app hook")
     return PluginInfo(name, distribution, version, tuple(collector.log))
+
+
+def _refuse_duplicates(points: list[EntryPoint]) -> None:
+    """``points`` are sorted by name."""
+    for one, other in pairwise(points):
+        if one.name == other.name:
+            raise ConfigError(
+                f"two plugins are called {one.name!r}: {one.value} from {_distribution(one)} and "
+                f"{other.value} from {_distribution(other)}. Uninstall one of them."
+            )
+
+
+def _distribution(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else "unknown distribution"
 
 
 def _broken(point: EntryPoint, distribution: str, why: str) -> str:

@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
-
 from gateway.config_prices import TokenPriceConfig
 from gateway.errors import ConfigError
 from gateway.schema import Target
 
 from .genai import GenaiRef, compile_model
 from .price_cache import Snapshot, load_or_compile
-from .tables import Tables, compile_price, sentence
+from .tables import Tables, compile_price
 from .token_price import TokenPrice
 
 __all__ = ["PriceBook", "TokenPrice", "TokenPriceConfig", "default_price_dir"]
@@ -56,15 +54,15 @@ class PriceBook:
     def load(
         cls,
         price_dir: Path | None = None,
-        overrides: Mapping[str, BaseModel | str] | None = None,
+        overrides: Mapping[str, TokenPriceConfig | str] | None = None,
         base_urls: Mapping[str, str] | None = None,
     ) -> PriceBook:
         """Reads the tables of ``price_dir``, or those that come with the gateway.
 
         ``overrides`` are the configuration's prices, by target (``provider/model``) or by public
-        model: a price (any model with fields of ``TokenPriceConfig``), or ``family/model`` to
-        take that model's price. ``base_urls`` say where the configured providers are, since the
-        host decides whose list applies. Raises ConfigError.
+        model: a price, or ``family/model`` to take that model's price. ``base_urls`` say where
+        the configured providers are, since the host decides whose list applies. Raises
+        ConfigError.
         """
         folder = price_dir or default_price_dir()
         if not folder.is_dir():
@@ -76,7 +74,7 @@ class PriceBook:
                 _split(price, f"the price of {name!r}")
                 references[name] = price
             else:
-                inline[name] = _compile_inline(name, price)
+                inline[name] = compile_price(price)
         return cls(Tables.load(folder), inline, references, base_urls or {})
 
     def price(self, target: Target, price_ref: str | None = None) -> TokenPrice | None:
@@ -132,13 +130,6 @@ class PriceBook:
         base_url = self._base_urls.get(target.provider)
         listed = self._tables.price(self._tables.family_of(target.provider, base_url), target.model)
         return listed or GenaiRef(target.provider, target.model, base_url)
-
-
-def _compile_inline(name: str, price: BaseModel) -> TokenPrice:
-    try:
-        return compile_price(TokenPriceConfig.model_validate(price.model_dump()))
-    except ValidationError as error:
-        raise ConfigError(f"the price of {name!r} is not valid: {sentence(error)}") from None
 
 
 def _split(price_ref: str, what: str) -> tuple[str, str]:

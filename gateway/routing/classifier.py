@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import exp, log
 from operator import add
 from pathlib import Path
@@ -21,9 +22,9 @@ import orjson
 
 from gateway.errors import ConfigError
 
-HEAD_CHARS = 200
-TAIL_CHARS = 120
-SENTENCES_AT_HEAD = 6
+HEAD_CHARS = 180
+TAIL_CHARS = 110
+SENTENCES_AT_HEAD = 5
 SENTENCES_AT_TAIL = 4
 _PARTS_AT_EACH_END = 4
 _HOPELESS_NATS = -100.0
@@ -34,14 +35,12 @@ _WORD = re.compile(r"[a-z][a-z']*")
 _HAN = re.compile(r"[\u4e00-\u9fff]+")
 # Quoted words are lines of a play, not wishes of the client.
 _QUOTED = re.compile(r'“[^”\n]{0,160}”|「[^」\n]{0,160}」|"[^"\n]{0,160}"')
-# 特别, 分别 and their like end in 别 without forbidding anything. Both patterns begin with
+# 别 forbids only where a clause begins, not in 特别, 分别, 景别, 性别. Both patterns begin with
 # plain characters, so that the engine can skip ahead to them.
 _NEGATED_HAN = re.compile(
-    r"(?:不(?:要|用|必|需要)|无需|别(?<![特分级性类识差个告区]别))[再去做给]?[\u4e00-\u9fff]{2}"
+    r"(?:不(?:要|用|必|需要)|无需|别(?<=[\s，,。；;、：:！!？?—请也就但可先都千万]别))[再去做给]?[\u4e00-\u9fff]{2}"
 )
-_NEGATED_LATIN = re.compile(
-    r"[ \n](?:don't|do not|not|no|without|instead of|rather than) [a-z]+"
-)
+_NEGATED_LATIN = re.compile(r"[ \n](?:don't|do not|not|no|without|instead of|rather than) [a-z]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,8 @@ class Guess:
 class Classifier:
     """Immutable after loading, so one instance serves every request.
 
-    ``weights`` maps a feature to its log-odds in hundredths of a nat, one for each of ``tasks``.
+    ``weights`` maps a feature to its log-odds in hundredths of a nat, one for each of ``tasks``;
+    every sentence has the feature ``<sentence>``, the bias.
     """
 
     def __init__(
@@ -67,9 +67,7 @@ class Classifier:
     ) -> None:
         self.tasks = tuple(tasks)
         self.threshold = threshold
-        self._weights = {
-            feature: tuple(value / 100 for value in row) for feature, row in weights.items()
-        }
+        self._weights = {feature: tuple(row) for feature, row in weights.items()}
         self._known = frozenset(self._weights)
 
     @classmethod
@@ -79,9 +77,11 @@ class Classifier:
             data = orjson.loads(path.read_bytes())
             tasks, threshold, weights = data["tasks"], data["threshold"], data["weights"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"The classifier's weights {path} cannot be read: {error!r}") from error
-        if any(len(row) != len(tasks) for row in weights.values()):
-            raise ConfigError(f"The classifier's weights {path} do not have one column per task.")
+            raise ConfigError(
+                f"The classifier's weights {path} cannot be read: {error!r}"
+            ) from error
+        if "<sentence>" not in weights or any(len(row) != len(tasks) for row in weights.values()):
+            raise ConfigError(f"The classifier's weights {path} lack a column or the bias.")
         return cls(tasks, threshold, weights)
 
     def classify(self, messages: Sequence[Mapping[str, Any]], allowed: Collection[str]) -> Guess:
@@ -108,7 +108,8 @@ class Classifier:
     def _sentence_scores(self, features: set[str]) -> list[float]:
         weights = self._weights
         rows = [weights[feature] for feature in self._known & features]
-        return list(map(sum, zip(*rows, strict=True)))
+        # Integers first: a set's order changes from run to run, and a sum of floats with it.
+        return [total / 100 for total in map(sum, zip(*rows, strict=True))]
 
 
 def log_sum_exp(values: Sequence[float]) -> float:
@@ -177,7 +178,7 @@ def _position(from_start: int, from_end: int, after: str) -> str:
 def _features(piece: str, before: str, after: str, *marks: str) -> set[str]:
     words = _WORD.findall(piece)
     features = {"<sentence>", *marks, *words}
-    features.update(map(" ".join, zip(words, words[1:], strict=False)))
+    features.update(map(" ".join, pairwise(words)))
     if not piece.isascii():
         han = " ".join(_HAN.findall(piece))
         pairs = list(map(add, han, han[1:]))

@@ -145,17 +145,14 @@ class Cells:
                 mine_series.add(series.values.items())
 
 
-def merge(snapshots: Iterable[bytes], ended: Iterable[bytes] = ()) -> Cells:
-    """The sum over processes: ``snapshots`` of live ones, ``ended`` the last of dead ones.
+def merge(snapshots: Iterable[bytes]) -> Cells:
+    """The sum over processes: counters and histograms add, gauges follow a rule of their own.
 
-    Counters and histograms add, gauges follow their own rule and die with their process.
     Raises ValueError for bytes that are no snapshot.
     """
     total = Cells()
     for snapshot in snapshots:
         total.add(snapshot)
-    for snapshot in ended:
-        total.add(snapshot, gauges=False)
     return total
 
 

@@ -23,6 +23,7 @@ import structlog
 from gateway.errors import ConfigError
 
 from .cells import Cells
+from .exposition import render
 
 MAX_SOCKET_PATH_BYTES = 107
 _ENDED = "ended"
@@ -95,6 +96,12 @@ class _Worker:
                 error=str(error),
             )
         return data
+
+
+async def scrape(folder: Path, timeout_s: float = 1.0) -> bytes:
+    """The Prometheus text of all workers."""
+    cells = await collect_from(folder, timeout_s)
+    return await asyncio.to_thread(render, cells)
 
 
 async def collect_from(folder: Path, timeout_s: float = 1.0) -> Cells:

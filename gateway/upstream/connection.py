@@ -123,7 +123,6 @@ class Connection(asyncio.Protocol):
             self._paused = True
             self._transport.pause_reading()
             self._deadline_s = self._total_at_s
-            self._set_timer()
 
     def resume(self) -> None:
         if self._paused and self._transport is not None:

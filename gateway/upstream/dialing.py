@@ -92,9 +92,22 @@ class Dialer:
     async def dial(self, origin: Origin, connection: Connection) -> None:
         """Connect ``connection``. Raises OSError, and leaves nothing open if it is cancelled."""
         loop = asyncio.get_running_loop()
+        sock = await self._open_socket(origin)
+        tls: dict[str, Any] = {}
+        if origin.scheme == "https":
+            tls = {"ssl": self._context(), "server_hostname": origin.host}
+        await loop.create_connection(lambda: connection, sock=sock, **tls)
+        connection.watch(sock)
+
+    async def _open_socket(self, origin: Origin) -> socket.socket:
+        """A socket that leads to ``origin``, through the proxy if there is one."""
+        loop = asyncio.get_running_loop()
         hop = self._proxy.origin if self._proxy else origin
         addresses = await self._resolver.resolve(hop.host, hop.port)
-        sock = await start_connection(addresses, happy_eyeballs_delay=_HEAD_START_S, loop=loop)
+        try:
+            sock = await start_connection(addresses, happy_eyeballs_delay=_HEAD_START_S, loop=loop)
+        except RuntimeError as error:  # uvloop's word for some socket errors
+            raise ConnectionError(str(error)) from None
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._proxy is not None and origin.scheme == "https":
@@ -102,11 +115,7 @@ class Dialer:
         except BaseException:
             sock.close()
             raise
-        tls: dict[str, Any] = {}
-        if origin.scheme == "https":
-            tls = {"ssl": self._context(), "server_hostname": origin.host}
-        await loop.create_connection(lambda: connection, sock=sock, **tls)
-        connection.watch(sock)
+        return sock
 
     def _context(self) -> ssl.SSLContext:
         if self._ssl_context is None:

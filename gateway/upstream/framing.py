@@ -22,9 +22,8 @@ class EventSplitter:
         self._pending = b""
 
     def feed(self, data: bytes) -> list[Event]:
-        if not self._pending and data.endswith(b"\n\n") and b"\r" not in data:
-            if data.index(b"\n\n") == len(data) - 2:
-                return [parse_event(data)]
+        if not self._pending and data.find(b"\n\n") == len(data) - 2 >= 0 and b"\r" not in data:
+            return [parse_event(data)]
         # A blank line may straddle the seam by up to three bytes; earlier ones were searched.
         searched = max(0, len(self._pending) - 3)
         data = self._pending + data

@@ -152,7 +152,7 @@ class _Berth:
         except OSError as error:
             raise CallError(
                 Outcome.UPSTREAM_UNREACHABLE,
-                f"The upstream {self._peer} cannot be reached: {error.strerror or error}.",
+                f"The upstream {self._peer} cannot be reached: {_reason(error)}.",
             ) from None
 
     def connection_idle(self, connection: Connection) -> None:
@@ -232,3 +232,9 @@ class _Berth:
         self._idle = [c for c in self._idle if c.expires_at_s > now_s]
         if self._idle:
             self._sweeper = self.loop.call_later(_SWEEP_S, self._sweep)
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate was refused, {error.verify_message.rstrip('.')}"
+    return str(error.strerror or error).rstrip(".")

@@ -103,6 +103,7 @@ def _split(url: str) -> tuple[SplitResult, Origin]:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
+        (host or "").encode("idna")  # refuses empty and overlong labels
     except ValueError:
         raise CallError(Outcome.INVALID_REQUEST, "The upstream URL cannot be parsed.") from None
     if parts.scheme not in _DEFAULT_PORT or not host or parts.username is not None:

@@ -52,7 +52,8 @@ class Anthropic:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.url = (settings.base_url or self.base_url).rstrip("/") + "/v1/messages"
+        self.root = (settings.base_url or self.base_url).rstrip("/")
+        self.url = f"{self.root}/v1/messages"
         key = settings.api_key
         self.headers = (
             *((("x-api-key", key.get_secret_value()),) if key else ()),

@@ -64,13 +64,13 @@ class SchemaFiller:
             raise UnfillableSchema(f"it is malformed ({error})") from None
 
     def _value(self, schema: Any, depth: int) -> Any:
+        self._values += 1
+        if depth > MAX_DEPTH or self._values > MAX_VALUES:
+            raise UnfillableSchema(f"it wants over {MAX_VALUES} values, or {MAX_DEPTH} levels")
         if schema is True:
             return self._topic
         if not isinstance(schema, dict):
             raise UnfillableSchema(f"{schema!r} accepts nothing")
-        self._values += 1
-        if depth > MAX_DEPTH or self._values > MAX_VALUES:
-            raise UnfillableSchema(f"it wants over {MAX_VALUES} values, or {MAX_DEPTH} levels")
         schema = self._resolved(schema)
         for keyword in _UNSUPPORTED:
             if keyword in schema:

@@ -6,7 +6,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from gateway.config import TokenPriceConfig as ConfiguredPrice
 from gateway.errors import ConfigError
 from gateway.money.genai import GenaiRef, compile_model
 from gateway.money.prices import PriceBook, TokenPriceConfig, default_price_dir
@@ -121,18 +120,6 @@ def test_a_price_for_one_target_goes_before_one_for_the_public_model(price_dir):
     book = PriceBook.load(price_dir, overrides={"public": INLINE, "studio/draft-1": other})
     assert nano_of_input(book.price(target("studio", "draft-1"))) == 9000
     assert nano_of_input(book.price(target("studio", "draft-2"))) == 7000
-
-
-def test_a_price_in_the_configurations_own_words_is_understood(price_dir):
-    words = ConfiguredPrice(currency="CNY", input_per_mtok="1.5", output_per_mtok="2")
-    book = PriceBook.load(price_dir, overrides={"public": words})
-    price = book.price(target("nobody", "no-model"))
-    assert (price.currency, nano_of_input(price)) == ("CNY", 1500)
-
-
-def test_a_price_in_the_configuration_that_lacks_output_stops_the_start(price_dir):
-    with pytest.raises(ConfigError, match=r"price of 'public'.*both needed"):
-        PriceBook.load(price_dir, overrides={"public": ConfiguredPrice(input_per_mtok="1")})
 
 
 @pytest.mark.parametrize(("reference", "nano"), [("house/extra", 5000), ("openai/gpt-4.1", 2000)])

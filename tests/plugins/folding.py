@@ -12,6 +12,7 @@ def folded(provider, request, raw):
     translation = Translation(lambda events: provider.parse_stream(request, events))
     splitter = EventSplitter()
     chunks = translation.feed(splitter.feed(raw)) + translation.finish()
+    translation.raise_error()
     message, finish_reason, usage = {}, None, None
     for chunk in chunks:
         if isinstance(chunk, ChatChunk):

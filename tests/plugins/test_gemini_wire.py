@@ -83,6 +83,7 @@ async def stream(session, provider, request):
     translation = Translation(lambda events: provider.parse_stream(request, events))
     events = EventSplitter().feed(body)
     pieces = translation.feed(events) + translation.finish()
+    translation.raise_error()
     data = [piece.data if isinstance(piece, ChatChunk) else piece for piece in pieces]
     return [ChatCompletionChunk.model_validate_json(line.removeprefix(b"data: ")) for line in data]
 

@@ -81,6 +81,7 @@ def relayed(provider, request, stream):
     parts, usage, finish_reason = [], None, None
     chunks = translation.feed(splitter.feed(stream))
     chunks += translation.feed(splitter.flush()) + translation.finish()
+    translation.raise_error()
     for chunk in chunks:
         if isinstance(chunk, ChatChunk):
             usage = chunk.usage or usage

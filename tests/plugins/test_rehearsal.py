@@ -157,7 +157,11 @@ async def test_the_system_message_decides_the_task_before_the_user_does():
     assert message["content"].startswith("STORYBOARD")
 
 
-@pytest.mark.parametrize("script", [ENGLISH_SCRIPT * 3, CHINESE_SCRIPT.replace("\n", "\n\n")])
+@pytest.mark.parametrize(
+    "script",
+    [f"{ENGLISH_SCRIPT}\n\n" * 2, f"{CHINESE_SCRIPT}\n\n" * 2],
+    ids=["english", "chinese"],
+)
 async def test_a_polish_keeps_every_line_and_adds_beats(script):
     message, _ = await play(ask(script, "rehearsal-polish"))
     polished = iter(message["content"].split("\n"))
@@ -494,9 +498,12 @@ async def test_a_cut_stream_breaks_after_the_chunks_it_was_told():
     ],
 )
 async def test_an_answer_slower_than_a_deadline_is_a_timeout(options, timeouts, message):
-    with pytest.raises(CallError, match=message) as caught:
+    async def listen():
         response = await send(ask("hello", stream=True), rehearsal(**options), timeouts=timeouts)
         await response.pump(len)
+
+    with pytest.raises(CallError, match=message) as caught:
+        await listen()
     assert caught.value.outcome is Outcome.UPSTREAM_TIMEOUT
 
 

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 import pytest_asyncio
@@ -24,7 +24,10 @@ def pytest_asyncio_loop_factories(config, item):
 class Peer:
     """The server's end of one connection."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, asked: asyncio.Event, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self.asked = asked
         self.reader = reader
         self.writer = writer
         self.head = b""
@@ -34,7 +37,10 @@ class Peer:
         self.head = await self.reader.readuntil(b"\r\n\r\n")
         for line in self.head.lower().split(b"\r\n"):
             if line.startswith(b"content-length:"):
-                return await self.reader.readexactly(int(line.partition(b":")[2]))
+                body = await self.reader.readexactly(int(line.partition(b":")[2]))
+                self.asked.set()
+                return body
+        self.asked.set()
         return b""
 
     async def answer(self, *pieces: bytes) -> None:
@@ -62,11 +68,14 @@ Script = Callable[[Peer], Awaitable[None]]
 
 
 class RawServer:
-    """Runs a script for each connection; ``accepted`` counts them."""
+    """Runs a script for each connection; ``accepted`` counts them, ``asked`` tells of the first
+    request.
+    """
 
     def __init__(self, script: Script) -> None:
         self.script = script
         self.accepted = 0
+        self.asked = asyncio.Event()
         self.failures: list[BaseException] = []
         self.scheme = "http"
         self.port = 0
@@ -99,7 +108,7 @@ class RawServer:
         assert task is not None
         self._running.add(task)
         try:
-            await self.script(Peer(reader, writer))
+            await self.script(Peer(self.asked, reader, writer))
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass  # the client has hung up or the test is over
         except BaseException as failure:
@@ -160,8 +169,8 @@ def server_tls(authority: trustme.CA) -> ssl.SSLContext:
 
 
 @pytest.fixture
-def client_tls(authority: trustme.CA) -> Iterator[ssl.SSLContext]:
+def client_tls(authority: trustme.CA) -> ssl.SSLContext:
     """A client's context that trusts the tests' authority."""
     context = ssl.create_default_context()
     authority.configure_trust(context)
-    yield context
+    return context

@@ -42,7 +42,7 @@ def answering_once(*pieces):
 
 async def exchange(pool, server, **changes):
     response = await pool.send(server.request(**changes), Timeouts())
-    return response, await response.read(1 << 20)
+    return response, await response.read(1 << 24)
 
 
 async def outcome_of(pool, server, **changes):
@@ -194,20 +194,17 @@ async def test_compression_that_nobody_asked_for_is_undone(serve, pool, encoding
         ("br", b"\x0b\x02\x80hello\x03", Outcome.UPSTREAM_GARBLED),
         ("gzip", b"this is not gzip", Outcome.UPSTREAM_GARBLED),
         ("gzip", gzip.compress(b"hello" * 100)[:-9], Outcome.UPSTREAM_CUT),
-        ("gzip", gzip.compress(bytes(50_000_000)), Outcome.UPSTREAM_GARBLED),
+        ("gzip", gzip.compress(bytes(10_000_000)), Outcome.UPSTREAM_GARBLED),
     ],
 )
 async def test_bad_compression_is_an_error(serve, pool, encoding, packed, outcome):
     head = f"content-encoding: {encoding}\r\ncontent-length: {len(packed)}\r\n\r\n".encode()
     server = await serve(answering(OK + head + packed))
-    with pytest.raises(CallError) as caught:
-        response = await pool.send(server.request(), Timeouts())
-        await response.pump(lambda piece: None)
-    assert caught.value.outcome is outcome
+    assert await outcome_of(pool, server) is outcome
 
 
 class Recorder(asyncio.Transport):
-    """A transport that takes everything."""
+    """Takes everything. A socket would join pieces, and the tests below are about the seams."""
 
     def __init__(self):
         super().__init__()

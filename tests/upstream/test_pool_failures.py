@@ -34,10 +34,14 @@ def full_port():
         sock.close()
 
 
+async def exchange(pool, request, timeouts):
+    response = await pool.send(request, timeouts)
+    return await response.read(1 << 30)
+
+
 async def failure_of(pool, request, timeouts):
     with pytest.raises(CallError) as caught:
-        response = await pool.send(request, timeouts)
-        await response.read(1 << 30)
+        await exchange(pool, request, timeouts)
     assert pool.open_connections == 0
     return caught.value
 
@@ -79,13 +83,16 @@ async def test_a_connect_timeout_is_unreachable(serve, pool, full_port):
 
 
 async def test_a_silent_handshake_is_a_connect_timeout(serve, pool):
+    hung_up = asyncio.get_running_loop().create_future()
+
     async def script(peer):
-        await peer.reader.read()
+        hung_up.set_result(await peer.reader.read())
 
     server = await serve(script)
     request = server.request(url=server.url.replace("http:", "https:"))
     error = await failure_of(pool, request, Timeouts(connect_s=0.05))
     assert error.outcome is Outcome.UPSTREAM_UNREACHABLE
+    assert (await hung_up).startswith(b"\x16\x03")
 
 
 @pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\nx:", b"HTTP/1.1 100 Continue\r\n\r\n"])
@@ -200,14 +207,13 @@ async def test_what_came_before_a_cut_is_handed_on_first(serve, pool):
 
 @pytest.mark.parametrize("stage", ["head", "read", "pump", "first"])
 async def test_cancelling_closes_the_socket_at_once(serve, pool, stage):
-    asked = asyncio.Event()
     head_is_out = stage != "head"
     hung_up = asyncio.get_running_loop().create_future()
+    reading_began = asyncio.Event()
 
     async def script(peer):
         await peer.request()
         await peer.answer(OK + b"content-length: 9\r\n\r\n" if head_is_out else b"")
-        asked.set()
         hung_up.set_result(await peer.hung_up())
 
     async def call(request):
@@ -217,11 +223,12 @@ async def test_cancelling_closes_the_socket_at_once(serve, pool, stage):
             "pump": lambda: response.pump(lambda piece: None),
             "first": response.first,
         }
+        reading_began.set()
         await reading[stage]()
 
     server = await serve(script)
     calling = asyncio.create_task(call(server.request()))
-    await asked.wait()
+    await (reading_began if head_is_out else server.asked).wait()
     calling.cancel()
     with pytest.raises(asyncio.CancelledError):
         await calling
@@ -270,8 +277,7 @@ async def test_closing_the_pool_cuts_what_is_in_flight(serve, pool):
     script, hung_up = hanging_up()
     server = await serve(script)
     calling = asyncio.create_task(pool.send(server.request(), Timeouts()))
-    while server.accepted == 0:
-        await asyncio.sleep(0)
+    await server.asked.wait()
     await pool.close()
     with pytest.raises(CallError):
         await calling

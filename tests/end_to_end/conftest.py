@@ -1,0 +1,102 @@
+"""One gateway for the session, loopback upstreams behind it, real clients before it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.fakes import openai_upstream
+from tests.fakes.openai_upstream import OpenAIUpstream
+from tests.plugins import fake_anthropic, fake_gemini
+
+from .curl import Curl
+from .drivers import Client, node_driver, python_driver
+from .gateway_process import GatewayProcess, gateway_process
+from .loopback import free_port, serving
+
+CONFIG = Path(__file__).with_name("gateway.yaml")
+
+CLIENTS: dict[str, Callable[[str], Client]] = {
+    "openai3-sync": lambda root: python_driver(root, None, "openai_sync.py"),
+    "openai3-async": lambda root: python_driver(root, None, "openai_async.py"),
+    "openai3-azure": lambda root: python_driver(root, None, "openai_async.py", "azure"),
+    "openai2-sync": lambda root: python_driver(root, "openai2", "openai_sync.py"),
+    "openai2-async": lambda root: python_driver(root, "openai2", "openai_async.py"),
+    "openai-node": node_driver,
+    "curl": Curl,
+}
+SDKS = [name for name in CLIENTS if name != "curl"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The gateway under test and the upstream that its ``fake`` provider leads to."""
+
+    gateway: GatewayProcess
+    upstream: OpenAIUpstream
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    upstream = OpenAIUpstream()
+    anthropic, gemini = fake_anthropic.fake_anthropic(), fake_gemini.fake_gemini()
+    with serving(upstream.app, anthropic, gemini) as (openai_url, anthropic_url, gemini_url):
+        environ = {
+            "FAKE_OPENAI": openai_url,
+            "FAKE_OPENAI_KEY": openai_upstream.KEY,
+            "WRONG_KEY": "sk-not-the-key-of-the-fake",
+            "NOBODY": f"http://127.0.0.1:{free_port()}",
+            "FAKE_ANTHROPIC": anthropic_url,
+            "FAKE_ANTHROPIC_KEY": fake_anthropic.KEY,
+            "FAKE_GEMINI": gemini_url,
+            "FAKE_GEMINI_KEY": fake_gemini.KEY,
+        }
+        with gateway_process(CONFIG, tmp_path_factory.mktemp("state"), environ) as gateway:
+            yield Stage(gateway, upstream)
+
+
+@pytest.fixture
+def gateway(stage: Stage) -> GatewayProcess:
+    return stage.gateway
+
+
+@pytest.fixture
+def upstream(stage: Stage) -> Iterator[OpenAIUpstream]:
+    """The OpenAI upstream, with nothing left of the test before."""
+    stage.upstream.forget()
+    yield stage.upstream
+    stage.upstream.forget()
+
+
+@pytest.fixture(scope="session")
+def client_named(stage: Stage) -> Iterator[Callable[[str], Client]]:
+    """Clients by their name in ``CLIENTS``, started when they are first asked for."""
+    started: dict[str, Client] = {}
+
+    def named(name: str) -> Client:
+        if name not in started:
+            started[name] = CLIENTS[name](stage.gateway.root)
+        return started[name]
+
+    yield named
+    for client in started.values():
+        client.close()
+
+
+@pytest.fixture(params=CLIENTS)
+def client(request: pytest.FixtureRequest, client_named: Callable[[str], Client]) -> Client:
+    return client_named(request.param)
+
+
+@pytest.fixture(params=[name for name in SDKS if "azure" not in name])
+def base_url_client(
+    request: pytest.FixtureRequest, client_named: Callable[[str], Client]
+) -> Client:
+    """The SDKs whose base URL is theirs to choose; Azure's is given but for the host."""
+    return client_named(request.param)
+
+
+@pytest.fixture(params=SDKS)
+def sdk(request: pytest.FixtureRequest, client_named: Callable[[str], Client]) -> Client:
+    return client_named(request.param)
