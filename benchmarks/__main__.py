@@ -34,8 +34,8 @@ class Lengths:
     """The whole run is given up after this."""
 
 
-FULL = Lengths(5, 3, 10.0, 20.0, 5, limit_s=300)
-QUICK = Lengths(1, 2, 3.0, 4.0, 3, limit_s=90)
+FULL = Lengths(5, 3, 10.0, 20.0, 5, limit_s=240)
+QUICK = Lengths(1, 2, 3.0, 4.0, 3, limit_s=60)
 
 
 @dataclass(frozen=True)

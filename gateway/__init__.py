@@ -30,6 +30,8 @@ from .openai_compatible import (
 )
 from .schema import (
     Answer,
+    Attempt,
+    Caller,
     CallRecord,
     Capability,
     ChatChunk,
@@ -45,8 +47,10 @@ from .schema import (
 
 __all__ = [
     "Answer",
+    "Attempt",
     "CallError",
     "CallRecord",
+    "Caller",
     "Capability",
     "ChatChunk",
     "ChatProvider",

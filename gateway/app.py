@@ -39,6 +39,8 @@ from .telemetry.metrics import Metrics
 
 WATCH_INTERVAL_S = 1.0
 KEEPALIVE_TIMEOUT_S = 75.0
+LISTEN_BACKLOG = 4096
+"""A thousand streams may open at once; the default of 128 would make them wait a second."""
 
 log = structlog.get_logger("daobo")
 
@@ -82,6 +84,7 @@ class Gateway:
             disabled_plugins(options.config_path),
             core=[("core", CorePlugin((self.metrics, call_log, latency)))],
         )
+        self._loaded_stamp = _stamp(options.config_path)
         loaded = self.load()
         server = loaded.config.server
         self.permanent = Permanent(
@@ -135,6 +138,10 @@ class Gateway:
         except ConfigError as error:
             self.metrics.config_rejected()
             log.error("the new configuration is not used", problems=list(error.problems))
+            return
+        except Exception as error:  # a plugin's fault must not end the watch over keys and files
+            self.metrics.config_rejected()
+            log.error("the new configuration cannot be used", exc_info=error)
             return
         self._enter(rooms)
         log.info("configuration loaded", version=loaded.version)
@@ -192,7 +199,7 @@ class Gateway:
         A look at two files a second is cheaper than it sounds and also sees what notifications
         miss: mounted volumes, symlinks that are swapped.
         """
-        seen = _stamp(self.options.config_path)
+        seen = self._loaded_stamp
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(WATCH_INTERVAL_S):
@@ -256,6 +263,7 @@ async def run(gateway: Gateway, listen: Listen, started: Callable[[], None]) -> 
     finally:
         gateway.draining = True
         watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
         await public.cleanup()
         await admin.cleanup()
         await gateway.close()
@@ -264,7 +272,10 @@ async def run(gateway: Gateway, listen: Listen, started: Callable[[], None]) -> 
 async def _listen(runner: web.AppRunner, host: str, port: int, reuse_port: bool) -> None:
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port, reuse_port=reuse_port or None).start()
+        site = web.TCPSite(
+            runner, host, port, backlog=LISTEN_BACKLOG, reuse_port=reuse_port or None
+        )
+        await site.start()
     except OSError as error:
         raise ConfigError(
             f"cannot listen on {host}:{port}: {error.strerror or error}. "

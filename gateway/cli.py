@@ -10,14 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
+import orjson
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from .app import Gateway, Listen, Options, run
 from .config_file import default_config_path
+from .config_schema import config_schema
 from .errors import ConfigError
 from .greeting import greet, route_table, unpriced
+from .plugins import discover
 from .stores.keys import KeyFile
 from .telemetry.logs import configure_logging
 from .telemetry.workers import clear
@@ -85,7 +88,7 @@ def serve(
     """Start the gateway."""
     worker = os.environ.get("DAOBO_WORKER")
     if workers > 1 and worker is None:
-        clear(state / "workers")
+        _clear_counts(state / "workers")
         sys.exit(supervise(workers, [sys.executable, "-m", "gateway.cli", *sys.argv[1:]]))
     listen = Listen(host, port, admin_host, admin_port, reuse_port=worker is not None)
     logging = configure_logging(fd=sys.stderr.fileno())
@@ -95,11 +98,11 @@ def serve(
     in_flight, writer = gateway.permanent.in_flight, logging.writer
     gateway.metrics.watch_gateway(lambda: in_flight.total, lambda: writer.dropped_lines)
     is_first = worker in (None, "0")
-    new_key = _first_key(gateway) if is_first else None
 
     def started() -> None:
         if is_first:
-            greet(out, gateway, listen, new_key)
+            # Made only now: a key from a start that failed would never be shown.
+            greet(out, gateway, listen, _first_key(gateway))
 
     async def serve_and_log() -> None:
         logging.writer.start()
@@ -138,6 +141,14 @@ def plugins(config: Config = None, state: State = DEFAULT_STATE) -> None:
     out.print(table)
 
 
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration, with every provider that is installed."""
+    found = {name: settings for name, (settings, _) in discover().providers.items()}
+    text = orjson.dumps(config_schema(found), option=orjson.OPT_INDENT_2)
+    sys.stdout.buffer.write(text + b"\n")
+
+
 @keys_app.command("create")
 def create_key(
     name: Annotated[str, typer.Argument(help="Whose key it is, for the list.")],
@@ -174,6 +185,13 @@ def revoke_key(
 
 def _options(config: Path | None, state: Path) -> Options:
     return Options(config or default_config_path(), state)
+
+
+def _clear_counts(folder: Path) -> None:
+    try:
+        clear(folder)
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be written: {error}") from None
 
 
 def _first_key(gateway: Gateway) -> str | None:

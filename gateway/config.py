@@ -54,7 +54,7 @@ class ModelConfig(_Model):
     context_tokens: int | None = Field(None, gt=0)
     max_output_tokens: int | None = Field(None, gt=0)
     capabilities: frozenset[Capability] = frozenset({Capability.CHAT})
-    weights: dict[str, int] = Field(default_factory=dict)
+    weights: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     """For the strategy ``weighted``: target → weight, 1 where nothing is said."""
     price: TokenPriceConfig | str | None = None
     """A price, or ``provider/model`` in the price book where the target's own name is unknown."""

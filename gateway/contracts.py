@@ -44,11 +44,11 @@ class ProviderSettings(BaseModel):
     first_byte_timeout_s: float = Field(120.0, gt=0)
     idle_timeout_s: float = Field(60.0, gt=0)
     total_timeout_s: float = Field(600.0, gt=0)
-    max_connections: int = Field(1000, gt=0)
+    max_connections: int = Field(4000, gt=0)
     max_concurrency: int | None = Field(None, gt=0)
     """Calls in flight to this upstream; more of them wait. None: ``max_connections`` decides."""
     requests_per_minute: int | None = Field(None, gt=0)
-    """Calls started in any minute; more of them wait."""
+    """Calls started in a minute, on average: up to as many at once, then evenly; the rest wait."""
     stream_usage: bool = True
     """False for upstreams that refuse ``stream_options``."""
 

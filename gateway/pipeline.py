@@ -81,14 +81,17 @@ class Pipeline:
             raise self._failed(journey, error) from error
         finally:
             record = journey.record(self._clock())
-            self._money.settle(hold, record)
-            self._observe(record)
+            self._tell(self._money.settle, hold, record)
+            for observer in self._observers:
+                self._tell(observer, record)
 
     def refuse(self, call: Call, error: CallError) -> None:
         """Record a call that was refused at the door, before there was anything to plan."""
         journey = Journey(call)
         self._failed(journey, error)
-        self._observe(journey.record(self._clock()))
+        record = journey.record(self._clock())
+        for observer in self._observers:
+            self._tell(observer, record)
 
     def _failed(self, journey: Journey, error: BaseException) -> BaseException:
         """Write the failure down; what nobody foresaw becomes an error that says so."""
@@ -107,9 +110,9 @@ class Pipeline:
         journey.detail = error.message
         return error
 
-    def _observe(self, record: CallRecord) -> None:
-        for observer in self._observers:
-            try:
-                observer(record)
-            except Exception as error:  # one observer's fault must not take the others' record
-                self._report_failure(f"the observer {observer!r} failed", error)
+    def _tell(self, listener: Callable[..., None], *facts: Any) -> None:
+        """One listener's fault must not take the record from the others."""
+        try:
+            listener(*facts)
+        except Exception as error:
+            self._report_failure(f"{listener!r} failed on the record of a call", error)

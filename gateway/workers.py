@@ -12,59 +12,81 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from types import FrameType
 
-RESTART_PAUSE_S = 1.0
 POLL_S = 0.1
+RESTART_PAUSE_S = 1.0
+START_S = 5.0
+"""A worker that fails sooner than this has not been able to start."""
+STOPS = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
 def supervise(count: int, command: Sequence[str]) -> int:
     """Run ``count`` workers until SIGTERM or SIGINT; returns the exit code for the process.
 
-    A worker that cannot start (exit code 1 in its first second) ends all: the fault is in the
-    configuration, and starting it again would not mend it.
+    A worker of the first ones that cannot start (exit code 1) ends all: the fault is in the
+    configuration, and starting it again would not mend it. Later ones are started until they
+    stay, since the others still serve.
     """
-    workers = {index: _Worker(command, index) for index in range(count)}
+    received: list[int] = []
+    for number in (*STOPS, signal.SIGHUP):
+        # The loop below passes signals on: a handler could miss a worker that is being started.
+        signal.signal(number, lambda number, _: received.append(number))
+    workers = [_Worker(command, index) for index in range(count)]
     stopping = False
-
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        nonlocal stopping
-        stopping = stopping or number in (signal.SIGTERM, signal.SIGINT)
-        for worker in workers.values():
-            worker.signal(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, pass_on)
     while True:
         time.sleep(POLL_S)
-        ended = {index: w for index, w in workers.items() if w.process.poll() is not None}
+        while received:
+            number = received.pop(0)
+            stopping = stopping or number in STOPS
+            for worker in workers:
+                worker.signal(number)
+        ended = [worker for worker in workers if worker.process.poll() is not None]
         if stopping and len(ended) == count:
-            return max(w.process.returncode for w in ended.values())
-        for index, worker in ended.items():
-            if stopping:
-                continue
-            if worker.never_started():
-                for other in workers.values():
-                    other.signal(signal.SIGTERM)
-                return worker.process.returncode
-            print(
-                f"daobo: worker {index} ended ({worker.process.returncode}); starting another",
-                file=sys.stderr,
-            )
-            time.sleep(RESTART_PAUSE_S)
-            workers[index] = _Worker(command, index)
+            return max(worker.exit_code for worker in workers)
+        for worker in () if stopping else ended:
+            if worker.could_not_start():
+                received.append(signal.SIGTERM)
+            else:
+                worker.start_again(time.monotonic())
 
 
 class _Worker:
+    """One process after another under the same number."""
+
     def __init__(self, command: Sequence[str], index: int) -> None:
-        environ = {**os.environ, "DAOBO_WORKER": str(index), "DAOBO_WORKERS": "1"}
-        # Its own process group: a Ctrl-C reaches the workers once, through the supervisor.
-        self.process = subprocess.Popen(command, env=environ, process_group=0)  # noqa: S603
-        self._started_s = time.monotonic()
+        self._command = command
+        self._index = index
+        self._restarts = 0
+        self._ended_s: float | None = None
+        self._start()
+
+    @property
+    def exit_code(self) -> int:
+        """As a shell counts: 128 and the signal's number for a process that was killed."""
+        code = self.process.returncode
+        return code if code >= 0 else 128 - code
 
     def signal(self, number: int) -> None:
         if self.process.poll() is None:
             self.process.send_signal(number)
 
-    def never_started(self) -> bool:
-        return self.process.returncode == 1 and time.monotonic() - self._started_s < 5.0
+    def could_not_start(self) -> bool:
+        soon = time.monotonic() - self._started_s < START_S
+        return soon and self._restarts == 0 and self.process.returncode == 1
+
+    def start_again(self, now_s: float) -> None:
+        """Start another process, but not at once: a fault that stays must not keep a core busy."""
+        if self._ended_s is None:
+            self._ended_s = now_s
+            reason = f"worker {self._index} ended ({self.process.returncode})"
+            print(f"daobo: {reason}; starting another", file=sys.stderr)
+        elif now_s - self._ended_s >= RESTART_PAUSE_S:
+            self._ended_s = None
+            self._restarts += 1
+            self._start()
+
+    def _start(self) -> None:
+        environ = {**os.environ, "DAOBO_WORKER": str(self._index), "DAOBO_WORKERS": "1"}
+        # Its own process group: a Ctrl-C reaches the workers once, through the supervisor.
+        self.process = subprocess.Popen(self._command, env=environ, process_group=0)  # noqa: S603
+        self._started_s = time.monotonic()

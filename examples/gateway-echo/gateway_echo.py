@@ -63,14 +63,15 @@ class EchoUpstream:
     async def send(self, request: UpstreamRequest, timeouts: Timeouts) -> UpstreamResponse:
         body = json.loads(request.body)
         words = str(body["messages"][-1]["content"])
-        return EchoResponse(answer(body, " ".join([words] * self.times)))
+        kind = "text/event-stream" if body.get("stream") else "application/json"
+        return EchoResponse(kind, answer(body, " ".join([words] * self.times)))
 
     async def close(self) -> None:
         """There is nothing to give back."""
 
 
 def answer(body: Mapping[str, Any], text: str) -> Iterator[bytes]:
-    request = ChatRequest(model=body["model"], body=body)
+    request = ChatRequest(model=body["model"], body=body, call_id="echo")
     usage = Usage(input_tokens=len(text), output_tokens=len(text))
     if not body.get("stream"):
         yield completion_body(request, {"content": text}, "stop", usage)
@@ -85,9 +86,9 @@ class EchoResponse:
     """An answer that is there at once, so there is nothing to wait for and nothing to pause."""
 
     status = 200
-    headers: Mapping[str, str] = {"content-type": "application/json"}
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
+    def __init__(self, content_type: str, pieces: Iterator[bytes]) -> None:
+        self.headers: Mapping[str, str] = {"content-type": content_type}
         self.pieces = pieces
 
     async def read(self, max_bytes: int) -> bytes:

@@ -6,6 +6,8 @@ from gateway.schema import CallRecord, Target
 
 SMOOTHING = 0.2
 """Weight of the newest measurement."""
+FAILURE_S = 30.0
+"""What a failed attempt counts as: otherwise a dead target would seem unmeasured, and be tried."""
 
 
 class Latency:
@@ -15,11 +17,15 @@ class Latency:
         self._first_token_s: dict[str, float] = {}
 
     def __call__(self, record: CallRecord) -> None:
-        target, measured_s = record.target, record.time_to_first_token_s
-        if target is None or measured_s is None:
-            return
-        known_s = self._first_token_s.get(target.name, measured_s)
-        self._first_token_s[target.name] = known_s + SMOOTHING * (measured_s - known_s)
+        for attempt in record.attempts:
+            if attempt.outcome.from_upstream:
+                self._measured(attempt.target, FAILURE_S)
+        if record.target is not None and record.time_to_first_token_s is not None:
+            self._measured(record.target, record.time_to_first_token_s)
+
+    def _measured(self, target: Target, first_token_s: float) -> None:
+        known_s = self._first_token_s.get(target.name, first_token_s)
+        self._first_token_s[target.name] = known_s + SMOOTHING * (first_token_s - known_s)
 
     def first_token_s(self, target: Target) -> float:
         """0.0 while nothing is known."""

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import orjson
+from pydantic import Field, TypeAdapter, ValidationError
 
 from gateway.errors import ConfigError
 from gateway.schema import Caller
 
 FILE_NAME = "keys.json"
+LOCK_NAME = ".keys.lock"
 
 
 @dataclass(frozen=True)
@@ -23,10 +28,13 @@ class Key:
 
     id: str
     name: str
-    digest: str
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     project: str | None = None
     created_at_s: int = 0
     revoked_at_s: int | None = None
+
+
+_KEYS = TypeAdapter(dict[str, list[Key]])
 
 
 class KeyFile:
@@ -38,31 +46,48 @@ class KeyFile:
     def read(self) -> dict[str, Key]:
         """Keys by id, oldest first. Raises ConfigError for a file that cannot be read."""
         try:
-            raw = orjson.loads(self.path.read_bytes())
-            return {entry["id"]: Key(**entry) for entry in raw["keys"]}
+            keys = _KEYS.validate_json(self.path.read_bytes(), strict=True)["keys"]
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except ValidationError as error:
+            detail = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, detail["loc"])) or "the file"
+            raise ConfigError(f"{self.path}: not a key file: {where}: {detail['msg']}") from None
+        except (OSError, KeyError) as error:
             raise ConfigError(f"{self.path}: not a key file: {error}") from None
+        return {key.id: key for key in keys}
 
     def create(self, name: str, project: str | None, now_s: float) -> tuple[Key, str]:
         """A new key and its text, which is nowhere else."""
         text = f"sk-daobo-{secrets.token_urlsafe(30)}"
         key = Key(f"key_{secrets.token_hex(6)}", name, digest_of(text), project, int(now_s))
-        self._write({**self.read(), key.id: key})
+        with self._changing() as keys:
+            keys[key.id] = key
         return key, text
 
     def revoke(self, key_id: str, now_s: float) -> Key:
-        """Raises ConfigError for an id that does not exist."""
-        keys = self.read()
-        if key_id not in keys:
-            raise ConfigError(f"no key has the id {key_id!r}; 'daobo keys list' shows them")
-        keys[key_id] = replace(keys[key_id], revoked_at_s=int(now_s))
-        self._write(keys)
-        return keys[key_id]
+        """Raises ConfigError for an id that does not exist. A second time changes nothing."""
+        with self._changing() as keys:
+            if key_id not in keys:
+                raise ConfigError(f"no key has the id {key_id!r}; 'daobo keys list' shows them")
+            if keys[key_id].revoked_at_s is None:
+                keys[key_id] = replace(keys[key_id], revoked_at_s=int(now_s))
+            return keys[key_id]
+
+    @contextmanager
+    def _changing(self) -> Iterator[dict[str, Key]]:
+        """The keys, written back at the end; two commands at once wait for each other."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with (self.path.parent / LOCK_NAME).open("wb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                keys = self.read()
+                yield keys
+                self._write(keys)
+        except OSError as error:
+            raise ConfigError(f"{self.path}: cannot be written: {error}") from None
 
     def _write(self, keys: Mapping[str, Key]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         draft = self.path.with_name(f".{FILE_NAME}.{os.getpid()}")
         content = orjson.dumps(
             {"keys": [asdict(key) for key in keys.values()]}, option=orjson.OPT_INDENT_2
@@ -87,7 +112,7 @@ class KeyRing:
         self._file = file
         self._default_project = default_project
         self._extra_key = extra_key
-        self._read_at: tuple[int, int] | None = None
+        self._read_at: tuple[int, int, int] | None = None
         self._callers: dict[bytes, Caller] = {}
         self.refresh()
 
@@ -95,14 +120,15 @@ class KeyRing:
         return self._callers.get(digest)
 
     def refresh(self) -> None:
-        """Read the file again if it has changed."""
+        """Read the file again if it has changed. Raises ConfigError, once for each change."""
         try:
             stat = self._file.path.stat()
-            version = (stat.st_mtime_ns, stat.st_size)
-        except FileNotFoundError:
-            version = (0, 0)
+            version = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        except OSError:
+            version = (0, 0, 0)
         if version == self._read_at:
             return
+        self._read_at = version
         keys = [key for key in self._file.read().values() if key.revoked_at_s is None]
         callers = {
             bytes.fromhex(key.digest): Caller(key.id, key.project or self._default_project)
@@ -111,4 +137,4 @@ class KeyRing:
         if self._extra_key:
             digest = bytes.fromhex(digest_of(self._extra_key))
             callers.setdefault(digest, Caller("key_environment", self._default_project))
-        self._callers, self._read_at = callers, version
+        self._callers = callers

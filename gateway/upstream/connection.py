@@ -6,10 +6,8 @@ https://www.rfc-editor.org/rfc/rfc9112 (read 2026-11-22).
 from __future__ import annotations
 
 import asyncio
-import re
 import select
 import socket
-from functools import lru_cache
 from math import inf
 from typing import Protocol, cast
 
@@ -18,17 +16,14 @@ import httptools
 from gateway.errors import CallError, Outcome
 from gateway.schema import Timeouts
 
+from .alarm import Alarm
+from .answer_fields import keep_alive_of, lower_name, size_of
 from .request_head import RequestHead
 from .response import Response
 
-KEEP_ALIVE_S = 15.0
-"""How long an idle connection is kept where the upstream does not say."""
-MAX_KEEP_ALIVE_S = 60.0
 MAX_HEAD_BYTES = 64 * 1024
 _JOIN_BYTES = 64 * 1024
 """Up to here copying a body behind its head is cheaper than a second buffer."""
-_CLOCK_GRAIN_S = 0.002
-"""Loops round timers to a millisecond and may fire that much early."""
 
 
 class Owner(Protocol):
@@ -42,18 +37,13 @@ class Owner(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    """Carries one exchange at a time.
-
-    There is one timer, moved as seldom as can be: a deadline that moves later is only noted, and
-    the timer looks at the note when it fires. A busy connection so sets no timer per request.
-    """
+    """Carries one exchange at a time."""
 
     __slots__ = (
-        "_barren_bytes", "_deadline_s", "_ended", "_first_byte_s", "_gone", "_head_seen",
-        "_headers", "_idle_s", "_informational", "_loop", "_method", "_owner", "_parser",
-        "_paused", "_readable", "_response", "_reusable", "_timer", "_timer_at_s", "_total_at_s",
-        "_total_s", "_transport", "_unsent_bytes", "_until_eof", "_writing", "expires_at_s",
-        "peer", "reused",
+        "_alarm", "_barren_bytes", "_ended", "_first_byte_s", "_gone", "_head_seen", "_headers",
+        "_idle_s", "_informational", "_loop", "_method", "_owner", "_parser", "_paused",
+        "_readable", "_response", "_reusable", "_total_at_s", "_total_s", "_transport",
+        "_unsent_bytes", "_until_eof", "_writing", "expires_at_s", "peer", "reused",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, peer: str, loop: asyncio.AbstractEventLoop) -> None:
@@ -68,8 +58,8 @@ class Connection(asyncio.Protocol):
         self._readable = select.poll()
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._response: Response | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at_s = self._deadline_s = self._total_at_s = inf
+        self._alarm = Alarm(loop, self._too_late)
+        self._total_at_s = inf
         self._writing = self._gone = self._paused = False
         self._unsent_bytes = 0
 
@@ -122,7 +112,7 @@ class Connection(asyncio.Protocol):
         if not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
-            self._deadline_s = self._total_at_s
+            self._alarm.set(self._total_at_s)
 
     def resume(self) -> None:
         if self._paused and self._transport is not None:
@@ -207,7 +197,7 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._head_seen:
             return  # a trailer
-        key = _lower(name)
+        key = lower_name(name)
         text = value.decode("latin-1").strip(" \t")
         headers = self._headers
         if key in headers:
@@ -221,7 +211,7 @@ class Connection(asyncio.Protocol):
         status = parser.get_status_code()
         if status < 200:
             if status == 101:
-                self._garbled("an upgrade that nobody asked for")
+                return self._garbled("an upgrade that nobody asked for")
             self._informational = True
             self._headers = {}
             return
@@ -229,7 +219,7 @@ class Connection(asyncio.Protocol):
         coding = headers.get("transfer-encoding")
         if coding is not None and coding.lower() != "chunked":
             return self._garbled("a transfer coding other than chunked")
-        if self._barren_bytes > MAX_HEAD_BYTES and _size_of(headers) > MAX_HEAD_BYTES:
+        if self._barren_bytes > MAX_HEAD_BYTES and size_of(headers) > MAX_HEAD_BYTES:
             return self._garbled(f"a head of over {MAX_HEAD_BYTES} bytes")
         self._head_seen = True
         if self._method == "HEAD":
@@ -253,18 +243,18 @@ class Connection(asyncio.Protocol):
 
     def _finish(self, response: Response) -> None:
         self._response = None
-        self._deadline_s = inf
+        self._alarm.clear()
         transport = self._transport
-        if self._reusable and not self._writing and transport and not transport.is_closing():
+        keep_alive_s = keep_alive_of(self._headers.get("keep-alive")) if self._reusable else 0.0
+        if keep_alive_s <= 0 or self._writing or transport is None or transport.is_closing():
+            self.abort()
+        else:
             if self._paused:
                 self._paused = False
                 transport.resume_reading()
-            keep_alive_s = _keep_alive_s(self._headers.get("keep-alive"))
             self.expires_at_s = self._loop.time() + keep_alive_s
             self.reused = True
             self._owner.connection_idle(self)
-        else:
-            self.abort()
         response.end()
 
     def _closed_by_peer(self, what: str) -> None:
@@ -284,64 +274,26 @@ class Connection(asyncio.Protocol):
     def _leave(self) -> None:
         if not self._gone:
             self._gone = True
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
+            self._alarm.cancel()
             self._owner.connection_gone(self)
 
     def _expect_within(self, seconds: float) -> None:
         deadline_s = self._loop.time() + seconds
-        if deadline_s > self._total_at_s:
-            deadline_s = self._total_at_s
-        self._deadline_s = deadline_s
-        if deadline_s < self._timer_at_s:
-            self._set_timer()
+        self._alarm.set(deadline_s if deadline_s < self._total_at_s else self._total_at_s)
 
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at_s = self._deadline_s
-        self._timer = self._loop.call_at(self._deadline_s, self._look_at_clock)
-
-    def _look_at_clock(self) -> None:
-        self._timer = None
-        self._timer_at_s = inf
-        if self._response is None:
-            return
+    def _too_late(self) -> None:
         if self._writing and self._transport is not None:
             unsent_bytes = self._transport.get_write_buffer_size()
             if unsent_bytes < self._unsent_bytes and self._loop.time() < self._total_at_s:
                 self._unsent_bytes = unsent_bytes
-                self._expect_within(self._idle_s)
-                return
-        if self._deadline_s - self._loop.time() > _CLOCK_GRAIN_S:
-            self._set_timer()
-        else:
-            self.cut(CallError(Outcome.UPSTREAM_TIMEOUT, self._why_late()))
+                return self._expect_within(self._idle_s)
+        self.cut(CallError(Outcome.UPSTREAM_TIMEOUT, self._why_late()))
 
     def _why_late(self) -> str:
-        if self._deadline_s >= self._total_at_s:
+        if self._alarm.deadline_s >= self._total_at_s:
             return f"The upstream {self.peer} did not finish within {self._total_s:g} s."
         if self._writing:
             return f"The upstream {self.peer} took nothing of the request for {self._idle_s:g} s."
         if not self._head_seen:
             return f"The upstream {self.peer} did not answer within {self._first_byte_s:g} s."
         return f"The upstream {self.peer} fell silent for {self._idle_s:g} s within its answer."
-
-
-@lru_cache(maxsize=512)
-def _lower(name: bytes) -> str:
-    return name.decode("latin-1").lower()
-
-
-def _size_of(headers: dict[str, str]) -> int:
-    return sum(len(name) + len(value) for name, value in headers.items())
-
-
-_TIMEOUT = re.compile(r"(?:^|[,;\s])timeout\s*=\s*(\d{1,6})", re.IGNORECASE)
-
-
-@lru_cache(maxsize=64)
-def _keep_alive_s(field: str | None) -> float:
-    found = _TIMEOUT.search(field) if field else None
-    return min(float(found[1]) - 1.0, MAX_KEEP_ALIVE_S) if found else KEEP_ALIVE_S

@@ -16,6 +16,7 @@ from .request_head import Origin, write_head
 from .response import Response
 
 _HEADS_KEPT = 256
+_ORIGINS_KEPT = 64
 _SWEEP_S = 1.0
 
 
@@ -87,6 +88,8 @@ class ConnectionPool:
     def _new_berth(self, origin: Origin) -> _Berth:
         if self._closed:
             raise CallError(Outcome.UPSTREAM_UNREACHABLE, "The gateway is shutting down.")
+        if len(self._berths) >= _ORIGINS_KEPT:
+            self._berths = {o: b for o, b in self._berths.items() if b.taken}
         berth = self._berths[origin] = _Berth(origin, self._max_connections, self._dialer)
         return berth
 
@@ -195,8 +198,10 @@ class _Berth:
     def _give_back(self, connection: Connection | None) -> None:
         if connection is None:
             self._free_slot()
-        elif connection.is_usable(0.0):
+        elif connection.is_usable(self.loop.time()):
             self.connection_idle(connection)
+        else:
+            connection.abort()
 
     def _free_slot(self) -> None:
         while self._waiters:
@@ -226,10 +231,12 @@ class _Berth:
     def _sweep(self) -> None:
         self._sweeper = None
         now_s = self.loop.time()
-        expired = [c for c in self._idle if c.expires_at_s <= now_s]
-        for connection in expired:
-            connection.abort()
-        self._idle = [c for c in self._idle if c.expires_at_s > now_s]
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            if connection.is_usable(now_s):
+                self._idle.append(connection)
+            else:
+                connection.abort()
         if self._idle:
             self._sweeper = self.loop.call_later(_SWEEP_S, self._sweep)
 

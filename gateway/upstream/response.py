@@ -132,8 +132,8 @@ class Response:
 
     def begin(self, status: int, headers: dict[str, str]) -> None:
         """The head is here."""
-        encoding = headers.get("content-encoding", "identity")
-        if encoding.lower() != "identity":
+        encoding = headers.get("content-encoding")
+        if encoding is not None and encoding.lower() != "identity":
             try:
                 self._inflater = Inflater(encoding)
             except CallError as error:

@@ -39,9 +39,7 @@ def test_an_unknown_model_is_not_found_and_near_names_are_offered(sdk: Client, u
     assert error.param == "model"
 
 
-def test_a_wrong_base_url_is_told_the_right_one(
-    base_url_client: Client, gateway: GatewayProcess
-):
+def test_a_wrong_base_url_is_told_the_right_one(base_url_client: Client, gateway: GatewayProcess):
     error = failure_of(base_url_client, {"path": "/api/v3"})
 
     assert error.name == "NotFoundError"

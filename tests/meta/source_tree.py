@@ -75,9 +75,14 @@ def gateway_modules() -> tuple[Module, ...]:
 
 
 @cache
-def plugin_modules() -> tuple[Module, ...]:
-    """Bundled plugins and the examples of others."""
-    folders = [ROOT / "plugins", *sorted(ROOT.glob("examples/*/"))]
+def bundled_plugins() -> tuple[Module, ...]:
+    return tuple(_modules(ROOT / "plugins"))
+
+
+@cache
+def example_plugins() -> tuple[Module, ...]:
+    """Distributions that stand for those of somebody else."""
+    folders = sorted(ROOT.glob("examples/*/"))
     return tuple(module for folder in folders for module in _modules(folder))
 
 

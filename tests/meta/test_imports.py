@@ -10,18 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from .source_tree import Import, Module, gateway_modules, imports_of, plugin_modules
+from .source_tree import (
+    Import,
+    Module,
+    bundled_plugins,
+    example_plugins,
+    gateway_modules,
+    imports_of,
+)
 
 ROOMS = frozenset(
-    "routing chunking limits money upstream jobs telemetry stores".split(),
+    {"routing", "chunking", "limits", "money", "upstream", "jobs", "telemetry", "stores"}
 )
+CONFIGURATION = ("config", "config_prices", "config_yaml", "config_file", "config_schema")
 LAYER_OF = {
     **dict.fromkeys(["schema", "errors"], 0),
-    **dict.fromkeys(
-        ["contracts", "hookspecs", "openai_compatible"]
-        + ["config", "config_prices", "config_yaml", "config_file", "config_schema"],
-        1,
-    ),
+    **dict.fromkeys(["contracts", "hookspecs", "openai_compatible", *CONFIGURATION], 1),
     **dict.fromkeys(ROOMS, 2),
     "pipeline": 3,
     "server": 4,
@@ -85,14 +89,12 @@ def _known_library(here: str, layer: int, module: str) -> bool:
 
 
 def plugin_faults(name: str, imports: Iterable[Import]) -> Iterator[str]:
-    """What a plugin must not import."""
+    """What a bundled plugin must not import."""
     own = name.partition(".")[0]
     for imported in imports:
         module = target(imported)
         top = module.partition(".")[0]
-        if module == "gateway" or top == own or top in PLUGINS_MAY_IMPORT:
-            continue
-        if top not in sys.stdlib_module_names:
+        if module != "gateway" and top not in {own} | PLUGINS_MAY_IMPORT | sys.stdlib_module_names:
             yield f"line {imported.line}: a plugin must not import {module}"
 
 
@@ -106,9 +108,15 @@ def test_a_module_of_the_core_keeps_to_its_layer(module: Module) -> None:
     assert list(core_faults(module.name, module.imports())) == []
 
 
-@pytest.mark.parametrize("module", plugin_modules(), ids=shown)
+@pytest.mark.parametrize("module", bundled_plugins(), ids=shown)
 def test_a_plugin_imports_only_the_vocabulary(module: Module) -> None:
     assert list(plugin_faults(module.name, module.imports())) == []
+
+
+@pytest.mark.parametrize("module", example_plugins(), ids=shown)
+def test_a_plugin_of_somebody_else_needs_no_more_of_the_gateway(module: Module) -> None:
+    ours = {target(i) for i in module.imports() if i.module.partition(".")[0] == "gateway"}
+    assert ours <= {"gateway"}
 
 
 def test_the_vocabulary_brings_in_neither_a_room_nor_aiohttp() -> None:
@@ -159,4 +167,4 @@ def test_the_walk_sees_the_whole_tree() -> None:
     assert {"gateway", "gateway.pipeline", "gateway.routing.router"} <= CORE
     files = Path(gateway_modules()[0].path).parent.rglob("*.py")
     assert len(CORE) == len(list(files))
-    assert len(plugin_modules()) > 5
+    assert len(bundled_plugins()) > 5

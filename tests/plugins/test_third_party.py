@@ -21,17 +21,21 @@ print(json.dumps({{
 }}))
 """
 CALL = """
-import asyncio
+import asyncio, json
 from gateway import ChatRequest, EmbeddedProvider, Timeouts
 from gateway.plugins import discover
 settings_class, provider_class = discover().providers["echo"]
 provider = provider_class(settings_class.model_validate({"type": "echo", "times": 2}))
 assert isinstance(provider, EmbeddedProvider)
-request = ChatRequest(model="any", body={"messages": [{"role": "user", "content": "Action!"}]})
+body = {"messages": [{"role": "user", "content": "Action!"}]}
+
+async def answer(stream):
+    request = ChatRequest(model="any", body=body, stream=stream)
+    response = await provider.open_upstream().send(provider.build_request(request), Timeouts())
+    return response.headers["content-type"], (await response.read(1 << 20)).decode()
 
 async def main():
-    response = await provider.open_upstream().send(provider.build_request(request), Timeouts())
-    print(provider.parse_response(request, await response.read(1 << 20)).body.decode())
+    print(json.dumps([await answer(False), await answer(True)]))
 
 asyncio.run(main())
 """
@@ -103,9 +107,12 @@ def test_it_is_disabled_by_name_like_any_other(installed):
     assert seen["strategies"] == []
 
 
-def test_its_provider_answers(installed):
-    answer = run(CALL, installed)
-    assert answer["choices"][0]["message"]["content"] == "Action! Action!"
+def test_its_provider_answers_whole_and_as_a_stream(installed):
+    (whole_type, whole), (stream_type, stream) = run(CALL, installed)
+    assert (whole_type, stream_type) == ("application/json", "text/event-stream")
+    assert json.loads(whole)["choices"][0]["message"]["content"] == "Action! Action!"
+    assert "Action! Action!" in stream
+    assert stream.endswith("data: [DONE]\n\n")
 
 
 def test_its_observer_and_its_page_work_together(installed):

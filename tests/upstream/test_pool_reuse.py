@@ -7,7 +7,7 @@ import pytest
 
 from gateway.errors import CallError, Outcome
 from gateway.schema import Timeouts, UpstreamRequest
-from gateway.upstream.connection import KEEP_ALIVE_S, MAX_KEEP_ALIVE_S, _keep_alive_s
+from gateway.upstream.answer_fields import KEEP_ALIVE_S, MAX_KEEP_ALIVE_S, keep_alive_of
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n"
 HELLO = HEAD + b"\r\nhello"
@@ -153,11 +153,11 @@ async def test_an_upstream_that_wants_no_keep_alive_gets_none(serve, pool, answe
     ],
 )
 def test_an_idle_connection_is_kept_a_second_less_than_the_upstream_does(field, seconds):
-    assert _keep_alive_s(field) == seconds
+    assert keep_alive_of(field) == seconds
 
 
 async def test_an_idle_connection_is_closed_when_its_time_is_over(serve, pool, monkeypatch):
-    monkeypatch.setattr("gateway.upstream.connection._keep_alive_s", lambda field: 0.05)
+    monkeypatch.setattr("gateway.upstream.connection.keep_alive_of", lambda field: 0.05)
     monkeypatch.setattr("gateway.upstream.pool._SWEEP_S", 0.02)
     hung_up = asyncio.get_running_loop().create_future()
 
@@ -310,3 +310,15 @@ async def test_origins_do_not_share_connections_or_caps(serve, open_pool):
     for server in (one, other, one, other):
         assert await call(pool, server) == b"hello"
     assert (one.accepted, other.accepted) == (1, 1)
+
+
+async def test_origins_that_nobody_uses_are_forgotten(serve, pool, monkeypatch):
+    monkeypatch.setattr("gateway.upstream.pool._ORIGINS_KEPT", 3)
+
+    async def script(peer):
+        await peer.request()
+        await peer.answer(HEAD + b"connection: close\r\n\r\nhello")
+
+    for _ in range(10):
+        assert await call(pool, await serve(script)) == b"hello"
+    assert len(pool._berths) <= 3

@@ -1,0 +1,46 @@
+"""A client that goes away takes its upstream call with it, at once, and leaves its record."""
+
+import asyncio
+
+import pytest
+
+from gateway.errors import Outcome
+
+SOON_S = 0.25
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+DELTA = b'data: {"choices":[{"index":0,"delta":{"content":"x"}}]}\n\n'
+CHUNK = b"%x\r\n%b\r\n" % (len(DELTA), DELTA)
+
+
+def body(stream):
+    return {"model": "seer", "stream": stream, "messages": [{"role": "user", "content": "x"}]}
+
+
+@pytest.mark.parametrize(
+    ("script", "stream"),
+    [([], False), ([], True), ([HEAD, CHUNK, CHUNK], True)],
+    ids=["waiting for an answer", "before the first token", "in the middle of a stream"],
+)
+async def test_the_upstreams_socket_is_closed_within_250_ms(house, script, stream):
+    house.upstream.script = script
+    house.upstream.hold_open = True
+    call = asyncio.ensure_future(
+        house.session.post(
+            f"{house.url}/v1/chat/completions",
+            json=body(stream),
+            headers={"Authorization": "Bearer sk-door-test"},
+        )
+    )
+    await house.upstream.arrived.wait()
+    if script:
+        response = await call
+        await response.content.readany()
+        response.close()
+    else:
+        call.cancel()
+    async with asyncio.timeout(SOON_S):
+        await house.upstream.gone.wait()
+    [record] = house.records
+    assert record.outcome is Outcome.CLIENT_GONE
+    assert record.usage.estimated == bool(script)
+    assert [attempt.outcome for attempt in record.attempts] == [Outcome.CLIENT_GONE]
