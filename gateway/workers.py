@@ -28,9 +28,9 @@ def supervise(count: int, command: Sequence[str]) -> int:
     stay, since the others still serve.
     """
     received: list[int] = []
-    for number in (*STOPS, signal.SIGHUP):
+    for name in (*STOPS, signal.SIGHUP):
         # The loop below passes signals on: a handler could miss a worker that is being started.
-        signal.signal(number, lambda number, _: received.append(number))
+        signal.signal(name, lambda number, _: received.append(number))
     workers = [_Worker(command, index) for index in range(count)]
     stopping = False
     while True:

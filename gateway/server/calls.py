@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
@@ -14,6 +13,7 @@ from .bodies import check_chat, check_embeddings, read_json
 from .paths import Match
 
 MAX_LABEL_CHARS = 200
+NOBODY = Caller("none")
 
 CHECKS: Mapping[str, Callable[[dict[str, Any]], None]] = {
     "chat": check_chat,
@@ -21,21 +21,45 @@ CHECKS: Mapping[str, Callable[[dict[str, Any]], None]] = {
 }
 
 
+class Arrival(NamedTuple):
+    """A request as it comes in, before anything is known of it."""
+
+    call_id: str
+    started_at_s: float
+    received_s: float
+
+    def refused(self, endpoint: str) -> Call:
+        """The call that is put on record for a request that never became one."""
+        return Call(
+            id=self.call_id,
+            endpoint=endpoint,
+            caller=NOBODY,
+            model="",
+            body={},
+            body_bytes=0,
+            started_at_s=self.started_at_s,
+            received_s=self.received_s,
+        )
+
+
 async def read_call(
-    request: web.Request, matched: Match, caller: Caller, opening: Call, max_body_bytes: int
+    request: web.Request, matched: Match, caller: Caller, arrival: Arrival, max_body_bytes: int
 ) -> Call:
-    """The whole call. ``opening`` is what was known before the body. Raises CallError."""
+    """Reads the body and checks it. Raises CallError."""
     body, body_bytes = await read_json(request, max_body_bytes)
     if matched.model is not None:
         body["model"] = matched.model
     CHECKS[matched.endpoint](body)
     options = body.get("stream_options")
-    return dataclasses.replace(
-        opening,
+    return Call(
+        id=arrival.call_id,
+        endpoint=matched.endpoint,
         caller=_placed(caller, matched, request.headers, body),
         model=body["model"],
         body=body,
         body_bytes=body_bytes,
+        started_at_s=arrival.started_at_s,
+        received_s=arrival.received_s,
         stream=matched.endpoint == "chat" and body.get("stream") is True,
         include_usage=bool(options and options.get("include_usage")),
         task_hint=request.headers.get("X-Daobo-Task"),

@@ -12,15 +12,12 @@ from aiohttp import web
 
 from gateway.errors import CallError, Outcome
 from gateway.pipeline import Pipeline
-from gateway.schema import Call, Caller
 
 from .auth import KeyRing, authenticate
-from .calls import CHECKS, read_call
+from .calls import CHECKS, Arrival, read_call
 from .models import Listing, get_model, list_models
 from .paths import Match, match, unknown_path
 from .replies import HttpClient, error_reply, json_reply
-
-NOBODY = Caller("none")
 
 
 @dataclass(frozen=True)
@@ -60,28 +57,20 @@ class Door:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         serving = self._serving()
-        opening = Call(
-            id=next(self._call_ids),
-            endpoint="other",
-            caller=NOBODY,
-            model="",
-            body={},
-            body_bytes=0,
-            started_at_s=self._wall_clock(),
-            received_s=self._clock(),
-        )
+        arrival = Arrival(next(self._call_ids), self._wall_clock(), self._clock())
+        endpoint = "other"
         try:
             matched = _matched(request)
-            if matched.endpoint in ("healthz", "readyz"):
-                return self._health(matched.endpoint)
-            opening = _at(opening, matched.endpoint)
+            endpoint = matched.endpoint
+            if endpoint in ("healthz", "readyz"):
+                return self._health(endpoint)
             caller = authenticate(request.headers, self._ring)
-            if matched.endpoint not in CHECKS:
-                return _lookup(serving.listing, matched, opening.id)
-            call = await read_call(request, matched, caller, opening, serving.max_body_bytes)
+            if endpoint not in CHECKS:
+                return _lookup(serving.listing, matched, arrival.call_id)
+            call = await read_call(request, matched, caller, arrival, serving.max_body_bytes)
         except CallError as error:
-            serving.pipeline.refuse(opening, error)
-            return error_reply(error, opening.id)
+            serving.pipeline.refuse(arrival.refused(endpoint), error)
+            return error_reply(error, arrival.call_id)
         client = HttpClient(request, call.id)
         try:
             await serving.pipeline.answer(call, client)
@@ -108,10 +97,6 @@ def _matched(request: web.Request) -> Match:
             f"{request.path[:200]} is served with {found.method}, not {request.method}",
         )
     return found
-
-
-def _at(opening: Call, endpoint: str) -> Call:
-    return Call(opening.id, endpoint, NOBODY, "", {}, 0, opening.started_at_s, opening.received_s)
 
 
 def _lookup(listing: Listing, matched: Match, call_id: str) -> web.Response:

@@ -120,7 +120,7 @@ class KeyRing:
         return self._callers.get(digest)
 
     def refresh(self) -> None:
-        """Read the file again if it has changed. Raises ConfigError, once for each change."""
+        """Read the file again if it has changed. Raises ConfigError; the keys stay as they were."""
         try:
             stat = self._file.path.stat()
             version = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
@@ -128,7 +128,6 @@ class KeyRing:
             version = (0, 0, 0)
         if version == self._read_at:
             return
-        self._read_at = version
         keys = [key for key in self._file.read().values() if key.revoked_at_s is None]
         callers = {
             bytes.fromhex(key.digest): Caller(key.id, key.project or self._default_project)
@@ -137,4 +136,4 @@ class KeyRing:
         if self._extra_key:
             digest = bytes.fromhex(digest_of(self._extra_key))
             callers.setdefault(digest, Caller("key_environment", self._default_project))
-        self._callers = callers
+        self._callers, self._read_at = callers, version

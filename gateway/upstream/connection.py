@@ -75,9 +75,10 @@ class Connection(asyncio.Protocol):
     ) -> Response | None:
         """Write a request; None is proof that not one byte of it left.
 
-        The proof: both loops write to the socket before ``write`` returns, and they mark the
-        transport as closing there and then if the first system call fails. If it fails later
-        some of the request is out, and whether the upstream took it cannot be known.
+        The proof: both loops write to the socket before ``write`` returns, and they mark a plain
+        transport as closing there and then if the first system call fails. A later failure
+        leaves some of the request out, and a TLS transport does not tell when it failed; whether
+        the upstream took the request then counts as unknown.
         """
         transport = self._transport
         if self._gone or transport is None or transport.is_closing():

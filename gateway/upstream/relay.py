@@ -6,6 +6,7 @@ written on. When the client is slow its full buffer stops the reading of the ups
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from gateway.contracts import Client, UpstreamResponse
@@ -14,6 +15,10 @@ from gateway.schema import ChatChunk, Event, Journey
 
 from .framing import EventSplitter
 from .translation import Translation
+
+FAREWELL_S = 0.25
+"""How long a body may go on after its terminal event. A body that ends in time leaves its
+connection for the next call; one that never ends must not keep the client waiting."""
 
 
 class Relay:
@@ -33,14 +38,15 @@ class Relay:
         self._client = client
         self._clock = clock
         self._splitter = EventSplitter()
+        self._farewell: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         """Relay to the end. Raises CallError; nothing was sent if ``client.started`` is False."""
         try:
             first = await self._first_events()
             await self._client.begin_stream(self._journey, first)
+            await self._pump_rest()
             if not self._translation.done:
-                await self._response.pump(self._receive)
                 self._write(self._take(self._splitter.flush()))
                 self._write(self._accept(self._translation.finish()))
                 self._translation.raise_error()
@@ -50,6 +56,20 @@ class Relay:
             raise CallError(
                 Outcome.UPSTREAM_CUT, "the upstream's stream ended before the answer was complete"
             )
+
+    async def _pump_rest(self) -> None:
+        if self._translation.done:
+            return
+        try:
+            await self._response.pump(self._receive)
+        except CallError:
+            self._translation.raise_error()
+            if not self._translation.done:
+                raise
+            # The answer was complete; how its connection ended changes nothing.
+        finally:
+            if self._farewell is not None:
+                self._farewell.cancel()
 
     async def _first_events(self) -> bytes:
         """The first events for the client: until they exist, another target may be tried."""
@@ -67,9 +87,14 @@ class Relay:
         return out
 
     def _receive(self, data: bytes) -> None:
-        if not self._translation.done:
-            self._write(self._take(self._splitter.feed(data)))
-            self._translation.raise_error()
+        translation = self._translation
+        if translation.done:
+            return
+        self._write(self._take(self._splitter.feed(data)))
+        if translation.done:
+            translation.raise_error()
+            loop = asyncio.get_running_loop()
+            self._farewell = loop.call_later(FAREWELL_S, self._response.close)
 
     def _write(self, data: bytes) -> None:
         if data and not self._client.write(data):

@@ -73,7 +73,7 @@ class Translation:
         return self._run()
 
     def raise_error(self) -> None:
-        """Raise the error that ended the translation behind the last chunks, if one did."""
+        """Raise the error that ended the translation, if one did."""
         if self._error is not None:
             raise self._error
 
@@ -100,9 +100,9 @@ class Translation:
                 self.done = True
             except Exception as error:
                 self.done = True
+                self._error = error
                 if not chunks:
                     raise
-                self._error = error
             else:
                 self._step = step
                 if waits_for is not _MORE:

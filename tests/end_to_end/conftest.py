@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiohttp import web
 
 from tests.fakes import openai_upstream
 from tests.fakes.openai_upstream import OpenAIUpstream
@@ -31,10 +33,12 @@ SDKS = [name for name in CLIENTS if name != "curl"]
 
 @dataclass(frozen=True)
 class Stage:
-    """The gateway under test and the upstream that its ``fake`` provider leads to."""
+    """The gateway under test and the upstreams behind it."""
 
     gateway: GatewayProcess
     upstream: OpenAIUpstream
+    anthropic: web.Application
+    gemini: web.Application
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +57,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             "FAKE_GEMINI_KEY": fake_gemini.KEY,
         }
         with gateway_process(CONFIG, tmp_path_factory.mktemp("state"), environ) as gateway:
-            yield Stage(gateway, upstream)
+            yield Stage(gateway, upstream, anthropic, gemini)
 
 
 @pytest.fixture
@@ -67,6 +71,22 @@ def upstream(stage: Stage) -> Iterator[OpenAIUpstream]:
     stage.upstream.forget()
     yield stage.upstream
     stage.upstream.forget()
+
+
+@pytest.fixture
+def anthropic_requests(stage: Stage) -> list[dict[str, Any]]:
+    """The bodies that the Anthropic upstream understands during the test."""
+    requests = stage.anthropic[fake_anthropic.REQUESTS]
+    requests.clear()
+    return requests
+
+
+@pytest.fixture
+def gemini_requests(stage: Stage) -> list[Any]:
+    """The bodies that the Gemini upstream understands during the test."""
+    requests = stage.gemini[fake_gemini.REQUESTS]
+    requests.clear()
+    return requests
 
 
 @pytest.fixture(scope="session")
@@ -94,6 +114,12 @@ def base_url_client(
     request: pytest.FixtureRequest, client_named: Callable[[str], Client]
 ) -> Client:
     """The SDKs whose base URL is theirs to choose; Azure's is given but for the host."""
+    return client_named(request.param)
+
+
+@pytest.fixture(params=["openai3-sync", "openai2-sync", "openai-node"])
+def helper_client(request: pytest.FixtureRequest, client_named: Callable[[str], Client]) -> Client:
+    """SDKs with a helper that puts streams together."""
     return client_named(request.param)
 
 

@@ -97,6 +97,9 @@ class Curl(Client):
             operation, send({**parameters, "messages": _turns(parameters, first, results)})
         )
 
+    def close(self) -> None:
+        pass  # it holds nothing between two requests
+
 
 POSTS = {
     "chat": "/chat/completions",

@@ -58,6 +58,10 @@ class Client(ABC):
     def streamed_tool_loop(self, options: Report | None = None, **parameters: Any) -> Report:
         return self._do("streamed_tool_loop", options, parameters)
 
+    def helped_tool_loop(self, options: Report | None = None, **parameters: Any) -> Report:
+        """The first turn through the stream helper of the SDK, where it has one."""
+        return self._do("helped_tool_loop", options, parameters)
+
     def embed(self, options: Report | None = None, **parameters: Any) -> Report:
         return self._do("embed", options, parameters)
 
@@ -81,6 +85,7 @@ class Client(ABC):
     def perform(self, request: Report) -> Report:
         """One request to one report."""
 
+    @abstractmethod
     def close(self) -> None:
         """Give back what the client holds."""
 

@@ -44,3 +44,13 @@ async def test_the_upstreams_socket_is_closed_within_250_ms(house, script, strea
     assert record.outcome is Outcome.CLIENT_GONE
     assert record.usage.estimated == bool(script)
     assert [attempt.outcome for attempt in record.attempts] == [Outcome.CLIENT_GONE]
+
+
+async def test_an_upstream_that_never_ends_its_stream_does_not_keep_the_client_waiting(house):
+    end = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+    house.upstream.script = [HEAD, CHUNK, b"%x\r\n%b\r\n" % (len(end), end)]
+    house.upstream.hold_open = True
+    async with asyncio.timeout(5), house.post(json=body(True)) as response:
+        text = await response.read()
+    assert text.endswith(b"data: [DONE]\n\n")
+    assert [record.outcome for record in house.records] == [Outcome.OK]

@@ -1,6 +1,7 @@
 """Connections are lent out again, never when they could be stale, and never too many."""
 
 import asyncio
+import os
 import socket
 
 import pytest
@@ -86,6 +87,35 @@ async def test_a_close_that_the_loop_has_not_seen_is_seen_before_use(pool):
     assert await response.read(100) == b"hello"
     (await serving).close()
     listening.close()
+
+
+def shut_writing(pool):
+    """Make the next write on the one idle connection fail, with nothing to be seen before it."""
+    [berth] = pool._berths.values()
+    [idle] = berth._idle
+    fd = os.dup(idle._transport.get_extra_info("socket").fileno())
+    with socket.socket(fileno=fd) as same:
+        same.shutdown(socket.SHUT_WR)
+    assert idle.is_usable(0.0)
+
+
+async def test_a_request_of_which_nothing_left_goes_to_another_connection(serve, pool):
+    server = await serve(hello)
+    await call(pool, server)
+    shut_writing(pool)
+    assert await call(pool, server) == b"hello"
+    assert server.accepted == 2
+
+
+async def test_a_tls_write_that_fails_is_not_repeated(serve, open_pool, server_tls, client_tls):
+    pool = open_pool(ssl_context=client_tls)
+    server = await serve(hello, server_tls)
+    await call(pool, server)
+    shut_writing(pool)
+    with pytest.raises(CallError) as caught:
+        await call(pool, server)
+    assert caught.value.outcome is Outcome.UPSTREAM_CUT
+    assert server.accepted == 1
 
 
 async def test_a_reused_connection_that_dies_after_the_write_is_a_cut(serve, pool):

@@ -67,6 +67,17 @@ async function streamedToolLoop(client, { results, messages, ...parameters }) {
   return stream(client, { messages, ...parameters });
 }
 
+// The SDK's own helper puts the stream together, and its message goes back.
+async function helpedToolLoop(client, { results, messages, ...parameters }) {
+  const events = client.chat.completions.stream({ messages, ...parameters });
+  const message = await events.finalMessage();
+  messages.push(message);
+  for (const { id, function: called } of message.tool_calls ?? []) {
+    messages.push({ role: "tool", tool_call_id: id, content: results[called.name] });
+  }
+  return chat(client, { messages, ...parameters });
+}
+
 async function embed(client, parameters) {
   const { data, response } = await client.embeddings.create(parameters).withResponse();
   const headers = Object.fromEntries(response.headers);
@@ -90,6 +101,7 @@ const operations = {
   stream,
   tool_loop: toolLoop,
   streamed_tool_loop: streamedToolLoop,
+  helped_tool_loop: helpedToolLoop,
   embed,
   models,
   model: async (client, { id }) => ({ model: await client.models.retrieve(id) }),

@@ -51,6 +51,19 @@ def streamed_tool_loop(client: OpenAI, parameters: dict[str, Any]) -> reports.Re
     return stream(client, {"messages": messages, **parameters})
 
 
+def helped_tool_loop(client: OpenAI, parameters: dict[str, Any]) -> reports.Report:
+    """The SDK's own helper puts the stream together, and its message goes back."""
+    results = parameters.pop("results")
+    messages = parameters.pop("messages")
+    with client.chat.completions.stream(messages=messages, **parameters) as events:
+        message = events.get_final_completion().choices[0].message
+    messages.append(message)
+    for call in message.tool_calls or ():
+        content = results[call.function.name]
+        messages.append({"role": "tool", "tool_call_id": call.id, "content": content})
+    return chat(client, {"messages": messages, **parameters})
+
+
 def embed(client: OpenAI, parameters: dict[str, Any]) -> reports.Report:
     raw = client.embeddings.with_raw_response.create(**parameters)
     return reports.embeddings(raw.parse(), raw.headers)
@@ -69,6 +82,7 @@ OPERATIONS = {
     "stream": stream,
     "tool_loop": tool_loop,
     "streamed_tool_loop": streamed_tool_loop,
+    "helped_tool_loop": helped_tool_loop,
     "embed": embed,
     "models": models,
     "model": model,
