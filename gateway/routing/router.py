@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gateway.contracts import RouteView
 from gateway.errors import CallError, Outcome
@@ -20,6 +20,8 @@ from .classifier import Classifier
 from .needs import chat_needs
 
 _NO_RULES = TaskRules()
+OWN_METADATA = frozenset({"task", "project", "season", "episode", "scene", "shot"})
+"""Words of ``metadata`` that say to the gateway what a call is for."""
 
 
 class _Choice(NamedTuple):
@@ -41,7 +43,7 @@ class Router:
         """Raises CallError: UNKNOWN_MODEL, UNSUPPORTED, NO_TARGET."""
         choice = self._choose(call)
         rules = self.catalog.rules.get(choice.task or "", _NO_RULES)
-        body = {**rules.parameters, **call.body} if rules.parameters else call.body
+        body = _without_own_words({**rules.parameters, **call.body})
         cap, warnings = _output_cap(call, rules, choice.task)
         able, skipped = self._able(call, choice.route)
         ordered = choice.route.strategy(able, self._view) if len(able) > 1 else able
@@ -135,6 +137,18 @@ class Router:
             + _what_next(self.catalog, needs),
             param="model",
         )
+
+
+def _without_own_words(body: dict[str, Any]) -> dict[str, Any]:
+    """Takes out of ``metadata`` what was meant for the gateway; upstreams may refuse it."""
+    metadata = body.get("metadata")
+    if metadata and not OWN_METADATA.isdisjoint(metadata):
+        rest = {key: value for key, value in metadata.items() if key not in OWN_METADATA}
+        if rest:
+            body["metadata"] = rest
+        else:
+            del body["metadata"]
+    return body
 
 
 def _is_stand_in(target: Target) -> bool:

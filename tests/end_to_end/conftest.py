@@ -37,6 +37,7 @@ class Stage:
 
     gateway: GatewayProcess
     upstream: OpenAIUpstream
+    upstream_root: str
     anthropic: web.Application
     gemini: web.Application
 
@@ -57,7 +58,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             "FAKE_GEMINI_KEY": fake_gemini.KEY,
         }
         with gateway_process(CONFIG, tmp_path_factory.mktemp("state"), environ) as gateway:
-            yield Stage(gateway, upstream, anthropic, gemini)
+            yield Stage(gateway, upstream, openai_url, anthropic, gemini)
 
 
 @pytest.fixture

@@ -118,7 +118,7 @@ DIGEST = "0" * 64
         b'{"keys": [{"id": "k", "name": "n"}]}',
         b'{"keys": [{"id": "k", "name": "n", "digest": "not hexadecimal"}]}',
         f'{{"keys": [{{"id": 5, "name": "n", "digest": "{DIGEST}"}}]}}'.encode(),
-        f'{{"keys": [{{"id": "k", "name": "n", "digest": "{DIGEST}", "created_at_s": "x"}}]}}'.encode(),
+        f'{{"keys": [{{"id": "k", "name": "n", "digest": "{DIGEST}", "project": 5}}]}}'.encode(),
         b'{"keys": [{"id": "k", "na',
     ],
 )
