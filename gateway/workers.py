@@ -62,8 +62,10 @@ class _Worker:
 
     @property
     def exit_code(self) -> int:
-        """As a shell counts: 128 and the signal's number for a process that was killed."""
-        code = self.process.returncode
+        """Of an end that was asked for, or as a shell counts one that was not (128 + signal)."""
+        code: int = self.process.returncode
+        if -code in STOPS or self._ended_s is not None:
+            return 0  # it had not begun to serve, or was dead before
         return code if code >= 0 else 128 - code
 
     def signal(self, number: int) -> None:

@@ -25,7 +25,10 @@ class Window:
             return plan
         count = estimate_chat_tokens(plan.body)
         fitting = tuple(
-            t for t in plan.targets if count + reserve <= (t.context_tokens or _UNBOUNDED)
+            t
+            for t in plan.targets
+            if count + min(reserve, t.max_output_tokens or reserve)
+            <= (t.context_tokens or _UNBOUNDED)
         )
         if len(fitting) == len(plan.targets):
             return plan

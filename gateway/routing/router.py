@@ -20,6 +20,7 @@ from .classifier import Classifier
 from .needs import chat_needs
 
 _NO_RULES = TaskRules()
+_EMBEDDINGS: set[str] = {Capability.EMBEDDINGS}
 OWN_METADATA = frozenset({"task", "project", "season", "episode", "scene", "shot"})
 """Words of ``metadata`` that say to the gateway what a call is for."""
 
@@ -42,14 +43,14 @@ class Router:
     def plan(self, call: Call) -> Plan:
         """Raises CallError: UNKNOWN_MODEL, UNSUPPORTED, NO_TARGET."""
         choice = self._choose(call)
-        rules = self.catalog.rules.get(choice.task or "", _NO_RULES)
+        rules = self._rules(call, choice.task)
         body = _without_own_words({**rules.parameters, **call.body})
         cap, warnings = _output_cap(call, rules, choice.task)
-        able, skipped = self._able(call, choice.route)
+        needs = chat_needs(body) if call.endpoint == "chat" else _EMBEDDINGS
+        able, skipped = self._able(call, choice.route, needs)
         ordered = choice.route.strategy(able, self._view) if len(able) > 1 else able
-        ordered.sort(key=_is_stand_in)
         return Plan(
-            targets=tuple(ordered),
+            targets=tuple(sorted(ordered, key=_is_stand_in)),
             body=body,
             reason=choice.reason,
             task=choice.task,
@@ -59,6 +60,11 @@ class Router:
             skipped=skipped,
             warnings=warnings,
         )
+
+    def _rules(self, call: Call, task: str | None) -> TaskRules:
+        """What the task asks for; its parameters and its cap are those of chat completions."""
+        rules = self.catalog.rules.get(task or "", _NO_RULES)
+        return rules if call.endpoint == "chat" else TaskRules(deadline_s=rules.deadline_s)
 
     def _choose(self, call: Call) -> _Choice:
         name, catalog = call.model, self.catalog
@@ -100,19 +106,20 @@ class Router:
         for task, source in ((call.task_hint, "header"), (in_metadata, "metadata")):
             if task is None:
                 continue
-            if task not in self.catalog.tasks:
+            if not isinstance(task, str) or task not in self.catalog.tasks:
                 raise CallError(
                     Outcome.INVALID_REQUEST,
                     f"the {source} names the task {task!r}, which is not configured; "
                     f"there are {', '.join(self.catalog.tasks) or 'none'}",
                     param="metadata.task" if source == "metadata" else None,
                 )
-            return str(task), source
+            return task, source
         return None, ""
 
-    def _able(self, call: Call, route: Route) -> tuple[list[Target], tuple[str, ...]]:
+    def _able(
+        self, call: Call, route: Route, needs: set[str]
+    ) -> tuple[list[Target], tuple[str, ...]]:
         """The live targets that can do it, and why the others cannot."""
-        needs = chat_needs(call.body) if call.endpoint == "chat" else {Capability.EMBEDDINGS}
         if all(needs <= target.capabilities for target in route.targets) and route.targets:
             return list(route.targets), ()
         able = [target for target in route.targets if needs <= target.capabilities]
@@ -159,6 +166,8 @@ def _output_cap(
     call: Call, rules: TaskRules, task: str | None
 ) -> tuple[int | None, tuple[str, ...]]:
     """The cap to send upstream and, where it is below what the client asked for, a warning."""
+    if call.endpoint != "chat":
+        return None, ()
     asked = call.body.get("max_completion_tokens") or call.body.get("max_tokens")
     cap = rules.max_output_tokens
     if asked is None or cap is None:

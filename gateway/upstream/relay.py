@@ -59,7 +59,7 @@ class Relay:
 
     async def _pump_rest(self) -> None:
         if self._translation.done:
-            return
+            self._say_farewell()
         try:
             await self._response.pump(self._receive)
         except CallError:
@@ -93,8 +93,11 @@ class Relay:
         self._write(self._take(self._splitter.feed(data)))
         if translation.done:
             translation.raise_error()
-            loop = asyncio.get_running_loop()
-            self._farewell = loop.call_later(FAREWELL_S, self._response.close)
+            self._say_farewell()
+
+    def _say_farewell(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._farewell = loop.call_later(FAREWELL_S, self._response.close)
 
     def _write(self, data: bytes) -> None:
         if data and not self._client.write(data):

@@ -46,32 +46,33 @@ class Client(ABC):
         self.root = root
 
     def chat(self, options: Report | None = None, **parameters: Any) -> Report:
-        return self._do("chat", options, parameters)
+        return self.do("chat", options, parameters)
 
     def stream(self, options: Report | None = None, **parameters: Any) -> Report:
-        return self._do("stream", options, parameters)
+        return self.do("stream", options, parameters)
 
     def tool_loop(self, options: Report | None = None, **parameters: Any) -> Report:
         """Two turns: the answers of ``results`` (by tool) follow the returned message."""
-        return self._do("tool_loop", options, parameters)
+        return self.do("tool_loop", options, parameters)
 
     def streamed_tool_loop(self, options: Report | None = None, **parameters: Any) -> Report:
-        return self._do("streamed_tool_loop", options, parameters)
+        return self.do("streamed_tool_loop", options, parameters)
 
     def helped_tool_loop(self, options: Report | None = None, **parameters: Any) -> Report:
         """The first turn through the stream helper of the SDK, where it has one."""
-        return self._do("helped_tool_loop", options, parameters)
+        return self.do("helped_tool_loop", options, parameters)
 
     def embed(self, options: Report | None = None, **parameters: Any) -> Report:
-        return self._do("embed", options, parameters)
+        return self.do("embed", options, parameters)
 
     def models(self, options: Report | None = None) -> list[Report]:
-        return list(self._do("models", options, {})["models"])
+        return list(self.do("models", options, {})["models"])
 
     def model(self, id: str, options: Report | None = None) -> Report:
-        return dict(self._do("model", options, {"id": id})["model"])
+        return dict(self.do("model", options, {"id": id})["model"])
 
-    def _do(self, operation: str, options: Report | None, parameters: Report) -> Report:
+    def do(self, operation: str, options: Report | None, parameters: Report) -> Report:
+        """Any operation that the client knows. Raises ClientError."""
         defaults = {"root": self.root, "path": "/v1", "api_key": KEY, "max_retries": 0}
         options = {**defaults, "headers": {}, **(options or {})}
         report = self.perform(

@@ -89,6 +89,13 @@ class Hold:
 
 
 @dataclass(frozen=True)
+class CallTools:
+    """Each tool is called with ``arguments``."""
+
+    arguments: str
+
+
+@dataclass(frozen=True)
 class Send:
     """A body that is no answer, under whatever name."""
 
@@ -96,7 +103,7 @@ class Send:
     content_type: str = "application/json"
 
 
-Reply = Say | Send | Refuse | FailInStream | Cut | Hold
+Reply = Say | CallTools | Send | Refuse | FailInStream | Cut | Hold
 
 
 @dataclass(frozen=True)
@@ -192,17 +199,21 @@ def _message(body: dict[str, Any], reply: Reply | None) -> dict[str, Any]:
     if told:
         return {"content": "工具说：" + "；".join(told)}
     if body.get("tools") and body.get("tool_choice") != "none":
-        return {"content": None, "tool_calls": [_call(n, t) for n, t in enumerate(body["tools"])]}
+        arguments = reply.arguments if isinstance(reply, CallTools) else CALL_ARGUMENTS
+        calls = [
+            {
+                "id": f"call_{number}",
+                "type": "function",
+                "function": {"name": tool["function"]["name"], "arguments": arguments},
+            }
+            for number, tool in enumerate(body["tools"])
+        ]
+        return {"content": None, "tool_calls": calls}
     return {"content": TEXT}
 
 
-def _call(number: int, tool: dict[str, Any]) -> dict[str, Any]:
-    function = {"name": tool["function"]["name"], "arguments": CALL_ARGUMENTS}
-    return {"id": f"call_{number}", "type": "function", "function": function}
-
-
 async def _stream(
-    request: web.Request, body: dict[str, Any], reply: Say | FailInStream | Cut | Hold | None
+    request: web.Request, body: dict[str, Any], reply: Reply | None
 ) -> web.StreamResponse:
     response = web.StreamResponse(
         headers={"content-type": "text/event-stream; charset=utf-8", **HEADERS}
