@@ -142,13 +142,18 @@ def running(
             command,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **(environment or {})},
+            env={**_inherited(), **(environment or {})},
             start_new_session=True,
         )
     try:
         yield Server(name, port, process.pid, log)
     finally:
         _stop(process)
+
+
+def _inherited() -> dict[str, str]:
+    """This process's environment without what would configure the gateway."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("DAOBO_")}
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -235,6 +240,6 @@ def gateway(folder: Path, cores: Cores, upstream_port: int, command: str) -> Ite
     config.write_text(json.dumps(_GATEWAY).replace("{upstream_port}", str(upstream_port)))
     options = ["--config", str(config), "--port", str(port), "--admin-port", str(free_port())]
     full = [*shlex.split(command), *options, "--state", str(folder / "state")]
-    environment = {"DAOBO_KEY": KEY}
+    environment = {"DAOBO_KEY": KEY, "no_proxy": "127.0.0.1"}
     with running("gateway", port, pinned(cores.measured, full), folder, environment) as server:
         yield server

@@ -1,5 +1,8 @@
 """The words every room shares: frozen data, no behaviour beyond arithmetic on itself.
 
+What is made anew for each call is a NamedTuple: as frozen as a frozen dataclass, at a fifth of
+the price.
+
 Units stand in the names: ``_s`` seconds, ``_tokens`` tokens, ``_nano`` billionths of a currency
 unit. Nothing here imports anything of the gateway.
 """
@@ -110,6 +113,7 @@ class Usage:
         }
 
 
+NO_USAGE = Usage()
 TOKEN_CLASSES = tuple(f.name for f in fields(Usage) if f.name.endswith("_tokens"))
 
 
@@ -137,8 +141,7 @@ class Target:
         return f"{self.provider}/{self.model}"
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Who is calling, as far as a valid key and the request say."""
 
     key_id: str
@@ -146,8 +149,7 @@ class Caller:
     user: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One request of a client, authenticated and parsed, before anything was decided."""
 
     id: str
@@ -169,8 +171,7 @@ class Call:
     """The task that a header names."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """Where a call may go, in order, and what the route makes of it."""
 
     targets: tuple[Target, ...]
@@ -189,8 +190,7 @@ class Plan:
     """What the client should know about how its request was changed."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChatRequest:
+class ChatRequest(NamedTuple):
     """What a provider is asked to translate. Everything in it is read-only.
 
     ``body`` is the client's OpenAI body after task defaults were filled in; its ``model`` is
@@ -208,16 +208,14 @@ class ChatRequest:
     created_s: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class EmbeddingRequest:
+class EmbeddingRequest(NamedTuple):
     """An embeddings call: ``body`` is the client's OpenAI body, ``model`` the upstream's id."""
 
     model: str
     body: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamRequest:
+class UpstreamRequest(NamedTuple):
     """An HTTP request for the upstream room to send.
 
     ``headers`` is a tuple so that the serialised head can be cached by value; providers build
@@ -251,8 +249,7 @@ class Event(NamedTuple):
     """The ``event:`` field, empty if the upstream names none."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChatChunk:
+class ChatChunk(NamedTuple):
     """One event for the client together with what the gateway should know of it.
 
     ``usage_only`` marks the extra chunk that only reports usage: clients that did not ask for
@@ -265,8 +262,7 @@ class ChatChunk:
     usage_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A complete JSON answer in the OpenAI shape, and what was used to make it."""
 
     body: bytes
@@ -274,8 +270,7 @@ class Answer:
     finish_reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One try at one target; a call has one for each upstream it was sent to."""
 
     target: Target
@@ -284,8 +279,7 @@ class Attempt:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CallRecord:
+class CallRecord(NamedTuple):
     """What happened to one call. Exactly one is made for each call, whatever became of it."""
 
     call_id: str
@@ -300,7 +294,7 @@ class CallRecord:
     stream: bool = False
     target: Target | None = None
     attempts: tuple[Attempt, ...] = ()
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = NO_USAGE
     cost: Money | None = None
     """None if the price is not known; rehearsal costs 0."""
     list_cost: Money | None = None
@@ -352,7 +346,7 @@ class Journey:
             stream=call.stream,
             target=self.target,
             attempts=tuple(self.attempts),
-            usage=self.usage or Usage(),
+            usage=self.usage or NO_USAGE,
             cost=self.cost,
             list_cost=self.list_cost,
             time_to_first_token_s=None if first_s is None else first_s - call.received_s,

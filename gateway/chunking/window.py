@@ -6,8 +6,6 @@ without counting anything.
 
 from __future__ import annotations
 
-import dataclasses
-
 from gateway.errors import CallError, Outcome
 from gateway.schema import Call, Plan
 
@@ -43,7 +41,7 @@ class Window:
                 "model with a larger context (GET /v1/models lists them).",
                 param="messages",
             )
-        return dataclasses.replace(plan, targets=fitting, skipped=plan.skipped + too_small)
+        return plan._replace(targets=fitting, skipped=plan.skipped + too_small)
 
 
 _UNBOUNDED = 1 << 62

@@ -5,9 +5,7 @@ Admission answers at once: a call that is one too many is refused with the time 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from gateway.errors import CallError, Outcome
 from gateway.schema import Call
@@ -22,34 +20,54 @@ class InFlight:
         self.max_in_flight = max_in_flight
         self.max_per_key = max_per_key
         self.total = 0
-        self._per_key: Counter[str] = Counter()
+        self._per_key: dict[str, int] = {}
 
-    @contextmanager
-    def admit(self, call: Call) -> Iterator[None]:
-        """Raises CallError: OVERLOADED for the gateway's bound, RATE_LIMITED for the key's."""
-        key = call.caller.key_id
-        self._check(key)
+    def admit(self, call: Call) -> AbstractContextManager[None]:
+        """A place among the calls in flight, taken at ``with`` and given back behind it.
+
+        Entering it raises CallError: OVERLOADED for the gateway's bound, RATE_LIMITED for the
+        key's.
+        """
+        return _Place(self, call.caller.key_id)
+
+    def enter(self, key: str) -> None:
+        mine = self._per_key.get(key, 0)
+        if self.total >= self.max_in_flight or mine >= self.max_per_key:
+            raise self._refusal(mine)
         self.total += 1
-        self._per_key[key] += 1
-        try:
-            yield
-        finally:
-            self.total -= 1
-            self._per_key[key] -= 1
-            if not self._per_key[key]:
-                del self._per_key[key]
+        self._per_key[key] = mine + 1
 
-    def _check(self, key: str) -> None:
+    def leave(self, key: str) -> None:
+        self.total -= 1
+        self._per_key[key] -= 1
+        if not self._per_key[key]:
+            del self._per_key[key]
+
+    def _refusal(self, mine: int) -> CallError:
         if self.total >= self.max_in_flight:
-            raise CallError(
+            return CallError(
                 Outcome.OVERLOADED,
                 f"the gateway is answering {self.total} calls, its bound; try again in a second",
                 retry_after_s=RETRY_AFTER_S,
             )
-        if self._per_key[key] >= self.max_per_key:
-            raise CallError(
-                Outcome.RATE_LIMITED,
-                f"this key has {self._per_key[key]} calls in flight, its bound; "
-                "wait for one of them to end",
-                retry_after_s=RETRY_AFTER_S,
-            )
+        return CallError(
+            Outcome.RATE_LIMITED,
+            f"this key has {mine} calls in flight, its bound; wait for one of them to end",
+            retry_after_s=RETRY_AFTER_S,
+        )
+
+
+class _Place(AbstractContextManager[None]):
+    """Spelt out because every call takes one: a generator would cost four times as much."""
+
+    __slots__ = ("_key", "_limits")
+
+    def __init__(self, limits: InFlight, key: str) -> None:
+        self._limits = limits
+        self._key = key
+
+    def __enter__(self) -> None:
+        self._limits.enter(self._key)
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._limits.leave(self._key)

@@ -16,7 +16,7 @@ from gateway.pipeline import Pipeline
 from .auth import KeyRing, authenticate
 from .calls import CHECKS, Arrival, read_call
 from .models import Listing, get_model, list_models
-from .paths import Match, match, unknown_path
+from .paths import ENDPOINTS, Match, match, unknown_path
 from .replies import HttpClient, error_reply, json_reply
 
 
@@ -52,7 +52,12 @@ class Door:
         self._call_ids = map(f"req_{secrets.token_hex(6)}{{:08x}}".format, itertools.count(1))
 
     def add_to(self, app: web.Application) -> None:
-        """The last route: what a plugin added is found before it."""
+        """The last route: what a plugin added is found before it.
+
+        The paths that SDKs use have routes of their own because those are found by a hash.
+        """
+        for endpoint in ENDPOINTS:
+            app.router.add_route("*", f"/v1/{endpoint}", self.handle)
         app.router.add_route("*", "/{path:.*}", self.handle)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -76,8 +81,7 @@ class Door:
             await serving.pipeline.answer(call, client)
         except CallError as error:
             return await client.fail(error)
-        assert client.response is not None
-        return client.response
+        return client.sent
 
     def _health(self, endpoint: str) -> web.Response:
         reason = self._not_ready() if endpoint == "readyz" else None

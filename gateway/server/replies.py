@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from email.utils import formatdate
+from functools import lru_cache
 from typing import Any
 
 import orjson
 from aiohttp import HttpVersion11, web
+from aiohttp.web import BaseRequest
 
 from gateway.errors import CallError, Outcome
 from gateway.schema import Journey
@@ -19,6 +22,7 @@ MAX_RETRY_AFTER_S = 120.0
 """Clients ignore a longer wait and would not come back at all."""
 
 
+@lru_cache(maxsize=1024)
 def header_text(value: str) -> str:
     """A value that is safe in a header: printable ASCII, one line, bounded."""
     if value.isascii() and value.isprintable() and len(value) <= 500:
@@ -32,99 +36,153 @@ def header_text(value: str) -> str:
     )
 
 
+class _Sent(web.StreamResponse):
+    """Stands for an answer that is on the wire already: aiohttp finds nothing left to do."""
+
+    def __init__(self, keep_alive: bool) -> None:
+        super().__init__()
+        self._stays_open = keep_alive
+
+    @property
+    def keep_alive(self) -> bool:
+        return self._stays_open
+
+    async def prepare(self, request: BaseRequest) -> None:
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        return None
+
+
 class HttpClient:
-    """A client on an aiohttp request; implements the contract ``Client``."""
+    """A client on an aiohttp request; implements the contract ``Client``.
+
+    Answers go to the transport in one piece, head and all. ``web.Response`` would cost as much
+    as the whole rest of the gateway, and its ``write`` can only be awaited, while the events of a
+    stream come from the callback of the upstream's socket.
+    """
 
     def __init__(self, request: web.Request, call_id: str) -> None:
         self._request = request
         self._call_id = call_id
         self._chunked = request.version >= HttpVersion11
-        self.response: web.StreamResponse | None = None
+        self._stays_open = request.keep_alive and self._chunked
+        self._transport = request.transport
+        self._protocol = request.protocol
+        self.started = False
 
     @property
-    def started(self) -> bool:
-        return self.response is not None
+    def sent(self) -> web.StreamResponse:
+        """What to give back to aiohttp once the answer is out."""
+        return _SENT if self._stays_open else _SENT_LAST
 
     async def send_answer(self, journey: Journey, body: bytes) -> None:
-        headers = self._headers(journey)
-        headers["content-type"] = "application/json"
-        self.response = response = web.Response(body=body, headers=headers)
-        await response.prepare(self._request)
-        await response.write_eof()
+        framing = f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
+        self._put(self._head(journey, framing) + body)
+        await self._drain()
 
     async def begin_stream(self, journey: Journey, first: bytes) -> None:
-        headers = self._headers(journey)
-        headers["content-type"] = "text/event-stream; charset=utf-8"
-        headers["cache-control"] = "no-cache"
-        headers["x-accel-buffering"] = "no"
-        self.response = response = web.StreamResponse(headers=headers)
-        await response.prepare(self._request)
-        await response.write(first)
+        framing = _STREAM_FRAMING if self._chunked else _STREAM_FRAMING_10
+        self._put(self._head(journey, framing) + self._framed(first))
+        await self._drain()
 
     def write(self, data: bytes) -> bool:
-        # Straight to the transport: StreamResponse.write can only be awaited, and this runs in
-        # the callback of the upstream's socket.
-        transport = self._request.transport
-        if transport is None or transport.is_closing():
-            return True  # the handler is being cancelled; nobody reads this any more
-        transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
-        return not self._request.protocol.writing_paused
+        self._put(self._framed(data))
+        return not self._protocol.writing_paused
 
     def when_drained(self, resume: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
         give_up_s = loop.time() + STALLED_WRITE_S
 
         def check() -> None:
-            transport = self._request.transport
-            if transport is None or not self._request.protocol.writing_paused:
+            if not self._protocol.writing_paused or self._transport is None:
                 resume()
             elif loop.time() > give_up_s:
-                transport.abort()
+                self._transport.abort()
             else:
                 loop.call_later(DRAIN_CHECK_S, check)
 
         loop.call_later(DRAIN_CHECK_S, check)
 
     async def end_stream(self, journey: Journey) -> None:
-        assert self.response is not None
         cost = f": cost {journey.cost} {journey.cost.currency}\n\n" if journey.cost else ""
-        await self.response.write_eof(cost.encode() + b"data: [DONE]\n\n")
+        self._end(cost.encode() + b"data: [DONE]\n\n")
+        await self._drain()
 
     async def fail(self, error: CallError) -> web.StreamResponse:
         """The error as a reply of its own, or as the last event of a stream that has begun."""
-        if self.response is None:
+        if not self.started:
             return error_reply(error, self._call_id)
-        await self.response.write_eof(b"data: " + orjson.dumps(error.to_openai()) + b"\n\n")
-        return self.response
+        self._end(b"data: " + orjson.dumps(error.to_openai()) + b"\n\n")
+        await self._drain()
+        return self.sent
 
-    def _headers(self, journey: Journey) -> dict[str, str]:
+    def _put(self, data: bytes) -> None:
+        self.started = True
+        # A closing transport means that the handler is being cancelled: nobody reads this.
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def _framed(self, data: bytes) -> bytes:
+        return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
+
+    def _end(self, data: bytes) -> None:
+        self._put(self._framed(data) + (b"0\r\n\r\n" if self._chunked else b""))
+
+    async def _drain(self) -> None:
+        if self._protocol.writing_paused:
+            await self._request.writer.drain()
+
+    def _head(self, journey: Journey, framing: str) -> bytes:
+        lines = "".join([f"{name}: {value}\r\n" for name, value in self._told(journey)])
+        connection = "" if self._stays_open else "connection: close\r\n"
+        date = _date(int(journey.call.started_at_s))
+        return f"HTTP/1.1 200 OK\r\n{framing}{connection}date: {date}\r\n{lines}\r\n".encode()
+
+    def _told(self, journey: Journey) -> Iterator[tuple[str, str]]:
+        """The headers that say where the answer comes from."""
         plan, target = journey.plan, journey.target
         assert plan is not None
         assert target is not None
-        headers = {
-            "x-request-id": self._call_id,
-            "x-daobo-model": header_text(target.model),
-            "x-daobo-provider": target.provider,
-            "x-daobo-route": plan.reason,
-            "x-daobo-attempts": str(len(journey.attempts) + 1),
-        }
+        yield "x-request-id", self._call_id
+        yield "x-daobo-model", header_text(target.model)
+        yield "x-daobo-provider", target.provider
+        yield "x-daobo-route", plan.reason
+        yield "x-daobo-attempts", str(len(journey.attempts) + 1)
         if plan.task is not None:
-            headers["x-daobo-task"] = plan.task
+            yield "x-daobo-task", plan.task
         if plan.confidence is not None:
-            headers["x-daobo-task-confidence"] = f"{plan.confidence:.2f}"
+            yield "x-daobo-task-confidence", f"{plan.confidence:.2f}"
         if target.rehearsal:
-            headers["x-daobo-rehearsal"] = "true"
+            yield "x-daobo-rehearsal", "true"
         if journey.cost is not None:
-            headers["x-daobo-cost"] = str(journey.cost)
-            headers["x-daobo-currency"] = journey.cost.currency
-        warnings = plan.warnings
-        if journey.dropped:
-            dropped = ", ".join(journey.dropped)
-            count = len(journey.dropped)
-            warnings = (*warnings, f"{count} not carried by this provider: {dropped}")
-        if warnings:
-            headers["x-daobo-warning"] = header_text("; ".join(warnings))
-        return headers
+            yield "x-daobo-cost", str(journey.cost)
+            yield "x-daobo-currency", journey.cost.currency
+        if plan.warnings or journey.dropped:
+            yield "x-daobo-warning", header_text("; ".join(_warnings(journey)))
+
+
+_SENT = _Sent(keep_alive=True)
+_SENT_LAST = _Sent(keep_alive=False)
+_STREAM_FRAMING_10 = (
+    "content-type: text/event-stream; charset=utf-8\r\n"
+    "cache-control: no-cache\r\n"
+    "x-accel-buffering: no\r\n"
+)
+_STREAM_FRAMING = _STREAM_FRAMING_10 + "transfer-encoding: chunked\r\n"
+
+
+@lru_cache(maxsize=4)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
+
+
+def _warnings(journey: Journey) -> Iterator[str]:
+    assert journey.plan is not None
+    yield from journey.plan.warnings
+    if journey.dropped:
+        dropped = ", ".join(journey.dropped)
+        yield f"{len(journey.dropped)} not carried by this provider: {dropped}"
 
 
 def json_reply(

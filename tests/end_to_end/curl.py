@@ -79,6 +79,7 @@ class Curl(Client):
         post, get = POSTS.get(operation), GETS.get(operation)
         base = options["root"] + options["path"]
         parameters = dict(request["parameters"])
+        parameters |= parameters.pop("extra_body", {})
         results = parameters.pop("results", None)
         headers = [text for pair in options["headers"].items() for text in ("-H", ": ".join(pair))]
 

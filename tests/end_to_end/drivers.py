@@ -5,6 +5,7 @@ serves a whole session, because importing an SDK costs more than most calls.
 """
 
 import json
+import shutil
 import subprocess
 import sys
 from abc import ABC, abstractmethod
@@ -38,8 +39,9 @@ class ClientError(Exception):
 class Client(ABC):
     """A client of the gateway at ``root``.
 
-    Keyword arguments are the parameters of the SDK's method. ``options`` are the client's own:
-    ``path`` (of the base URL), ``api_key``, ``max_retries``, ``headers``.
+    Keyword arguments are the parameters of the SDK's method, ``extra_body`` is for those that the
+    SDK does not know. ``options`` are the client's own: ``path`` (of the base URL), ``api_key``,
+    ``max_retries``, ``headers``.
     """
 
     def __init__(self, root: str) -> None:
@@ -132,6 +134,8 @@ def python_driver(root: str, environment: str | None, script: str, *arguments: s
 
 def node_driver(root: str) -> Driver:
     folder = ENVIRONMENTS / "node"
+    if shutil.which("node") is None:
+        pytest.fail("node is not installed; with it, 'make clients' prepares the SDK for it")
     require(folder / "node_modules" / "openai")
     return Driver(root, ["node", str(SCRIPTS / "openai_node.mjs")], folder)
 

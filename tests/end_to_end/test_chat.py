@@ -76,6 +76,17 @@ def test_thinking_comes_beside_the_answer(client: Client, upstream: OpenAIUpstre
         assert (report["reasoning"], report["text"]) == ("先想画面。", "好。")
 
 
+def test_pictures_and_unknown_fields_travel_untouched(client: Client, upstream: OpenAIUpstream):
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    messages = [{"role": "user", "content": [{"type": "text", "text": "画面里是谁？"}, picture]}]
+    unknown = {"top_k": 40, "safe_prompt": {"level": "影视"}}
+
+    client.chat(model="studio-writer", messages=messages, extra_body=unknown)
+
+    [received] = upstream.received
+    assert received.body == {"model": "studio-writer-1", "messages": messages, **unknown}
+
+
 def test_structured_output_arrives_as_json(client: Client, upstream: OpenAIUpstream):
     upstream.script(Say('{"title": "雨夜", "episodes": 80}'))
     schema = {"type": "object", "properties": {"title": {"type": "string"}}}

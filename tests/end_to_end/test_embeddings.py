@@ -1,8 +1,10 @@
 """Every client gets its vectors, as floats and as the base64 that the SDKs ask for unasked."""
 
+from collections.abc import Callable
+
 import pytest
 
-from tests.fakes.openai_upstream import OpenAIUpstream, vector_of
+from tests.fakes.openai_upstream import FloatsOnly, OpenAIUpstream, vector_of
 
 from .drivers import Client
 
@@ -22,6 +24,28 @@ def test_the_sdks_ask_for_base64_and_decode_it(sdk: Client, upstream: OpenAIUpst
 
     assert report["vectors"] == [vector_of(text) for text in TEXTS]
     assert upstream.received[0].body["encoding_format"] == "base64"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "openai3-sync",
+        "openai2-sync",
+        pytest.param(
+            "openai-node",
+            marks=pytest.mark.xfail(strict=True, reason="the floats are not packed for it"),
+        ),
+    ],
+)
+def test_an_upstream_that_only_gives_floats_serves_the_sdks_too(
+    client_named: Callable[[str], Client], upstream: OpenAIUpstream, name: str
+):
+    """openai-node reads anything as base64 that it asked base64 of, and says nothing."""
+    upstream.script(FloatsOnly())
+
+    report = client_named(name).embed(model="studio-embedding", input=TEXTS)
+
+    assert report["vectors"] == [vector_of(text) for text in TEXTS]
 
 
 def test_base64_arrives_as_base64(client: Client, upstream: OpenAIUpstream):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openai import OpenAI
+from openai import BadRequestError, OpenAI
 
 from .drivers import ENVIRONMENTS, SCRIPTS, require
 from .gateway_process import GatewayProcess, gateway_process, quiet_environment
@@ -98,8 +98,6 @@ def test_usage_is_counted_though_the_client_did_not_ask(real_gateway: GatewayPro
 def test_a_prompt_beyond_the_models_window_is_refused_in_openais_words(
     real_gateway: GatewayProcess,
 ):
-    from openai import BadRequestError
-
     messages = [{"role": "user", "content": "雨夜，便利店。" * 2000}]
     with (
         OpenAI(base_url=f"{real_gateway.root}/v1", api_key=real_gateway.key) as client,

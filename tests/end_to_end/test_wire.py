@@ -58,6 +58,24 @@ def test_the_key_may_come_in_the_header_of_other_vendors(
     assert reply.status == 200
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/openai/deployments/studio-writer/chat/completions?api-version=2025-04-01-preview",
+        "/v1/openai/deployments/studio-writer/chat/completions?api-version=2025-04-01-preview",
+        "/p/neon-nights/openai/deployments/studio-writer/chat/completions?api-version=1",
+        "/openai/v1/chat/completions?api-version=preview",
+    ],
+)
+def test_azures_paths_lead_to_the_same_place(
+    gateway: GatewayProcess, upstream: OpenAIUpstream, path: str
+):
+    reply = curl(gateway.root + path, None, BODY, "-H", f"api-key: {gateway.key}")
+
+    assert reply.status == 200
+    assert upstream.received[0].body["model"] == "studio-writer-1"
+
+
 def test_without_a_key_the_answer_says_how_to_send_one(gateway: GatewayProcess):
     reply = curl(gateway.root + CHAT, None, BODY)
 

@@ -50,13 +50,18 @@ class Say:
 
 
 @dataclass(frozen=True)
+class FloatsOnly:
+    """Embeddings as floats whatever was asked for, as several servers give them."""
+
+
+@dataclass(frozen=True)
 class Refuse:
     """An error with a status, in the OpenAI shape."""
 
     status: int
     message: str = "refused by the fake"
     type: str = "server_error"
-    code: str | None = None
+    code: str | int | None = None
     param: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -103,7 +108,7 @@ class Send:
     content_type: str = "application/json"
 
 
-Reply = Say | CallTools | Send | Refuse | FailInStream | Cut | Hold
+Reply = Say | CallTools | FloatsOnly | Send | Refuse | FailInStream | Cut | Hold
 
 
 @dataclass(frozen=True)
@@ -149,12 +154,15 @@ class OpenAIUpstream:
 
     async def _embeddings(self, request: web.Request) -> web.StreamResponse:
         body = await self._admitted(request)
-        if self._replies and isinstance(reply := self._replies.popleft(), Refuse):
+        reply = self._replies.popleft() if self._replies else None
+        if isinstance(reply, Refuse):
             return _refusal(reply)
+        if isinstance(reply, FloatsOnly):
+            body["encoding_format"] = "float"
         return web.json_response(_embeddings(body))
 
     async def _admitted(self, request: web.Request) -> dict[str, Any]:
-        body = orjson.loads(await request.read())
+        body: dict[str, Any] = orjson.loads(await request.read())
         headers = {name.lower(): value for name, value in request.headers.items()}
         self.received.append(Received(request.path, headers, body))
         if request.headers.get("Authorization") != f"Bearer {KEY}":
@@ -332,6 +340,6 @@ def _refusal(reply: Refuse) -> web.Response:
     )
 
 
-def _error(message: str, kind: str, code: str | None, param: str | None = None) -> bytes:
+def _error(message: str, kind: str, code: str | int | None, param: str | None = None) -> bytes:
     error = {"message": message, "type": kind, "param": param, "code": code}
     return orjson.dumps({"error": error})

@@ -127,6 +127,7 @@ for await (const line of createInterface({ input: process.stdin })) {
     maxRetries: options.max_retries,
     defaultHeaders: options.headers,
   });
-  const report = await operations[operation](client, parameters).catch(failure);
+  const { extra_body, ...known } = parameters; // the name that the Python SDK has for it
+  const report = await operations[operation](client, { ...known, ...extra_body }).catch(failure);
   process.stdout.write(JSON.stringify(report) + "\n");
 }
