@@ -254,33 +254,44 @@ def read_usage(usage: Any) -> Usage | None:
     """
     if not isinstance(usage, dict):
         return None
-    prompt = usage.get("prompt_tokens_details") or {}
-    completion = usage.get("completion_tokens_details") or {}
+    prompt = _details(usage, "prompt_tokens_details")
+    completion = _details(usage, "completion_tokens_details")
     cache_read = (
-        prompt.get("cached_tokens")
-        or usage.get("prompt_cache_hit_tokens")
-        or usage.get("cached_tokens")
-        or 0
+        _count(prompt, "cached_tokens")
+        or _count(usage, "prompt_cache_hit_tokens")
+        or _count(usage, "cached_tokens")
     )
-    cache_write = prompt.get("cache_write_tokens") or 0
-    image_in = prompt.get("image_tokens") or 0
-    audio_in = prompt.get("audio_tokens") or 0
-    reasoning = completion.get("reasoning_tokens") or 0
-    audio_out = completion.get("audio_tokens") or 0
-    image_out = completion.get("image_tokens") or 0
-    total_in = usage.get("prompt_tokens") or 0
-    total_out = usage.get("completion_tokens") or 0
+    cache_write = _count(prompt, "cache_write_tokens")
+    image_in, audio_in = _count(prompt, "image_tokens"), _count(prompt, "audio_tokens")
+    reasoning = _count(completion, "reasoning_tokens")
+    image_out, audio_out = _count(completion, "image_tokens"), _count(completion, "audio_tokens")
+    fresh = _count(usage, "prompt_tokens") - cache_read - cache_write - image_in - audio_in
+    visible = _count(usage, "completion_tokens") - reasoning - audio_out - image_out
     return Usage(
-        input_tokens=max(0, total_in - cache_read - cache_write - image_in - audio_in),
+        input_tokens=max(0, fresh),
         cache_read_tokens=cache_read,
         cache_write_tokens=cache_write,
         image_input_tokens=image_in,
         audio_input_tokens=audio_in,
-        output_tokens=max(0, total_out - reasoning - audio_out - image_out),
+        output_tokens=max(0, visible),
         reasoning_tokens=reasoning,
         image_output_tokens=image_out,
         audio_output_tokens=audio_out,
     )
+
+
+_NO_DETAILS: Mapping[str, Any] = {}
+
+
+def _details(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    details = usage.get(name)
+    return details if type(details) is dict else _NO_DETAILS
+
+
+def _count(counts: Mapping[str, Any], name: str) -> int:
+    """A count as the upstream gives it; what is no count at all is none."""
+    count = counts.get(name)
+    return count if type(count) is int and count > 0 else 0
 
 
 def completion_body(

@@ -10,7 +10,7 @@ unit. Nothing here imports anything of the gateway.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -50,8 +50,7 @@ class Money:
         return f"{sign}{units}.{nano:09d}"
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens in disjoint classes: no token is counted in two of them.
 
     ``input_tokens`` is fresh text input only and ``output_tokens`` visible text only; cache,
@@ -114,7 +113,7 @@ class Usage:
 
 
 NO_USAGE = Usage()
-TOKEN_CLASSES = tuple(f.name for f in fields(Usage) if f.name.endswith("_tokens"))
+TOKEN_CLASSES = tuple(name for name in Usage._fields if name.endswith("_tokens"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +228,7 @@ class UpstreamRequest(NamedTuple):
     dropped: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
+class Timeouts(NamedTuple):
     """Deadlines of one upstream exchange, in seconds; ``total_s`` spans all of it."""
 
     connect_s: float = 5.0

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -70,30 +71,62 @@ def check_chat(body: dict[str, Any]) -> None:
     if not isinstance(messages, list) or not messages:
         raise _wrong("messages", "a non-empty list", messages)
     for index, message in enumerate(messages):
-        _check_message(message, f"messages[{index}]")
-    for name in ("stream", "parallel_tool_calls", "logprobs", "store"):
-        if not isinstance(body.get(name), bool | None):
-            raise _wrong(name, "true or false", body[name])
-    for name in ("max_tokens", "max_completion_tokens", "n", "seed", "top_logprobs"):
-        value = body.get(name)
-        if not isinstance(value, int | None) or isinstance(value, bool):
-            raise _wrong(name, "a whole number", value)
-    for name in ("max_tokens", "max_completion_tokens", "n"):
-        if body.get(name) is not None and body[name] < 1:
-            raise _wrong(name, "at least 1", body[name])
-    for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty"):
-        value = body.get(name)
-        if not isinstance(value, int | float | None) or isinstance(value, bool):
-            raise _wrong(name, "a number", value)
-    for name in ("tools", "functions"):
-        if not _is_list_of_objects(body.get(name)):
-            raise _wrong(name, "a list of objects", body[name])
-    for name in ("stream_options", "metadata", "response_format"):
-        if not isinstance(body.get(name), dict | None):
-            raise _wrong(name, "an object", body[name])
+        _check_message(message, index)
+    for name, value in body.items():
+        if value is not None and (rule := _CHAT_RULES.get(name)) is not None:
+            expected, holds = rule
+            if not holds(value):
+                raise _wrong(name, expected, value)
 
 
-def _check_message(message: Any, where: str) -> None:
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_positive(value: Any) -> bool:
+    return _is_whole(value) and value >= 1
+
+
+def _is_list_of_objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
+
+
+_FLAG = ("true or false", lambda value: isinstance(value, bool))
+_WHOLE = ("a whole number", _is_whole)
+_POSITIVE = ("a whole number of at least 1", _is_positive)
+_NUMBER = ("a number", _is_number)
+_OBJECT = ("an object", lambda value: isinstance(value, dict))
+_OBJECTS = ("a list of objects", _is_list_of_objects)
+
+_CHAT_RULES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "stream": _FLAG,
+    "parallel_tool_calls": _FLAG,
+    "logprobs": _FLAG,
+    "store": _FLAG,
+    "max_tokens": _POSITIVE,
+    "max_completion_tokens": _POSITIVE,
+    "n": _POSITIVE,
+    "seed": _WHOLE,
+    "top_logprobs": _WHOLE,
+    "temperature": _NUMBER,
+    "top_p": _NUMBER,
+    "presence_penalty": _NUMBER,
+    "frequency_penalty": _NUMBER,
+    "tools": _OBJECTS,
+    "functions": _OBJECTS,
+    "stream_options": _OBJECT,
+    "metadata": _OBJECT,
+    "response_format": _OBJECT,
+}
+"""What each field must be where it is not null, in words and as a test."""
+
+
+def _check_message(message: Any, at: int) -> None:
+    where = f"messages[{at}]"
     if not isinstance(message, dict):
         raise _wrong(where, "an object", message)
     if not isinstance(message.get("role"), str):
@@ -121,12 +154,6 @@ def check_embeddings(body: dict[str, Any]) -> None:
 def _check_model(body: dict[str, Any]) -> None:
     if not isinstance(body.get("model"), str) or not body["model"]:
         raise _wrong("model", "a string naming a task, a model or a target", body.get("model"))
-
-
-def _is_list_of_objects(value: Any) -> bool:
-    return value is None or (
-        isinstance(value, list) and all(isinstance(item, dict) for item in value)
-    )
 
 
 def _json_type(value: Any) -> str:

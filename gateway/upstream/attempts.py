@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.contracts import Client, Upstream, UpstreamResponse
@@ -116,7 +116,7 @@ class Attempts:
                 Outcome.UPSTREAM_TIMEOUT,
                 f"the task's deadline of {journey.plan.deadline_s:g} s has passed",
             )
-        return replace(timeouts, total_s=min(timeouts.total_s, left_s))
+        return timeouts._replace(total_s=min(timeouts.total_s, left_s))
 
     async def _chat(
         self, journey: Journey, target: Target, route: Route, timeouts: Timeouts, client: Client

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from anthropic.types import Message, ThinkingBlock
 
 from tests.fakes import openai_upstream
 from tests.fakes.openai_upstream import OpenAIUpstream
@@ -18,6 +19,8 @@ from .gateway_process import GatewayProcess, gateway_process
 from .loopback import free_port, serving
 
 CONFIG = Path(__file__).with_name("gateway.yaml")
+
+THINK_TWICE = "想两遍"
 
 CLIENTS: dict[str, Callable[[str], Client]] = {
     "openai3-sync": lambda root: python_driver(root, None, "openai_sync.py"),
@@ -42,10 +45,22 @@ class Stage:
     gemini: web.Application
 
 
+def think_twice_if_asked(body: dict[str, Any]) -> Message:
+    """Like the small model; asked to think twice it puts a second thought before the rest."""
+    message = fake_anthropic.like_a_model(body)
+    if THINK_TWICE in str(body["messages"][0]["content"]):
+        thought = "And what would hinder?"
+        signature = fake_anthropic.sign(thought)
+        second = ThinkingBlock(type="thinking", thinking=thought, signature=signature)
+        message.content.insert(1, second)
+    return message
+
+
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     upstream = OpenAIUpstream()
-    anthropic, gemini = fake_anthropic.fake_anthropic(), fake_gemini.fake_gemini()
+    anthropic = fake_anthropic.fake_anthropic(think_twice_if_asked)
+    gemini = fake_gemini.fake_gemini()
     with serving(upstream.app, anthropic, gemini) as (openai_url, anthropic_url, gemini_url):
         environ = {
             "FAKE_OPENAI": openai_url,

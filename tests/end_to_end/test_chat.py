@@ -2,7 +2,8 @@
 
 import json
 
-from tests.fakes.openai_upstream import HEADERS, TEXT, USAGE, OpenAIUpstream, Say
+from tests.fakes.openai_upstream import HEADERS, TEXT, OpenAIUpstream, Say
+from tests.fakes.openai_wire import USAGE
 
 from .drivers import Client
 from .gateway_process import GatewayProcess

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.fakes.openai_upstream import FloatsOnly, OpenAIUpstream, vector_of
+from tests.fakes.openai_upstream import FloatsOnly, OpenAIUpstream
+from tests.fakes.openai_wire import vector_of
 
 from .drivers import Client
 

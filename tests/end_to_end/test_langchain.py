@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.openai_upstream import TEXT, CallTools, OpenAIUpstream, Refuse, Say, vector_of
+from tests.fakes.openai_upstream import TEXT, CallTools, OpenAIUpstream, Refuse, Say
+from tests.fakes.openai_wire import vector_of
 
 from .conftest import Stage
 from .drivers import ClientError, Driver, Report, python_driver

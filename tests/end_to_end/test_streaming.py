@@ -4,7 +4,8 @@ import pytest
 from openai import APIConnectionError, AsyncOpenAI
 from pydantic import BaseModel
 
-from tests.fakes.openai_upstream import KEY, PIECE_CHARS, TEXT, Hold, OpenAIUpstream, Say
+from tests.fakes.openai_upstream import KEY, TEXT, Hold, OpenAIUpstream, Say
+from tests.fakes.openai_wire import PIECE_CHARS
 
 from .conftest import Stage
 from .gateway_process import GatewayProcess
