@@ -280,6 +280,8 @@ def read_usage(usage: Any) -> Usage | None:
     )
 
 
+ABSURD_COUNT = 1 << 40
+"""No call uses so many tokens; a larger figure is an upstream's fault and must not do harm."""
 _NO_DETAILS: Mapping[str, Any] = {}
 
 
@@ -291,7 +293,7 @@ def _details(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def _count(counts: Mapping[str, Any], name: str) -> int:
     """A count as the upstream gives it; what is no count at all is none."""
     count = counts.get(name)
-    return count if type(count) is int and count > 0 else 0
+    return min(count, ABSURD_COUNT) if type(count) is int and count > 0 else 0
 
 
 def completion_body(

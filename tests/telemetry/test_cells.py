@@ -9,13 +9,23 @@ from hypothesis import strategies as st
 from records import CHEAP, GOOD, STAND_IN, draft, metrics, value
 
 from gateway.errors import Outcome
-from gateway.schema import Attempt, CallRecord, Money, Usage
+from gateway.schema import Attempt, CallRecord, Money, Target, Usage
 from gateway.telemetry.cells import Cells, merge
 from gateway.telemetry.exposition import render
 from gateway.telemetry.metrics import Metrics
 
 COUNTS = st.integers(0, 10**9)
 SECONDS = st.floats(0, 10_000)
+
+
+def used(fresh: int, cached: int, output: int, estimated: bool) -> Usage:
+    return Usage(fresh, cached, output_tokens=output, estimated=estimated)
+
+
+def tried(target: Target, outcome: Outcome, duration_s: float) -> Attempt:
+    return Attempt(target, outcome, duration_s)
+
+
 CALLS = st.builds(
     draft,
     task=st.sampled_from(["draft", "review", "unheard of", None]),
@@ -25,10 +35,10 @@ CALLS = st.builds(
     stream=st.booleans(),
     time_to_first_token_s=st.none() | SECONDS,
     chunks=st.integers(0, 1000),
-    usage=st.builds(Usage, COUNTS, COUNTS, output_tokens=COUNTS, estimated=st.booleans()),
+    usage=st.builds(used, COUNTS, COUNTS, COUNTS, st.booleans()),
     cost=st.none() | st.builds(Money, COUNTS, st.sampled_from(["USD", "CNY"])),
     attempts=st.lists(
-        st.builds(Attempt, st.sampled_from([CHEAP, GOOD]), st.sampled_from(list(Outcome)), SECONDS),
+        st.builds(tried, st.sampled_from([CHEAP, GOOD]), st.sampled_from(list(Outcome)), SECONDS),
         max_size=3,
     ).map(tuple),
     route_reason=st.sampled_from(["task", "auto-classifier"]),
