@@ -7,18 +7,26 @@ RUN    := $(VENV)/.installed
 DEV    := $(VENV)/.installed-dev
 SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help run test lint types suite bench soak schema clean
+CLIENTS    := .clients
+PINNED     := tests/end_to_end/clients
+OPENAI2    := $(CLIENTS)/openai2/.installed
+NODE       := $(CLIENTS)/node/.installed
+REAL_MODEL := $(CLIENTS)/real_model/.installed
+
+.PHONY: help run test lint types suite clients real-model bench schema clean
 
 help:
-	@echo "make run     start the gateway on 127.0.0.1:8080, with what the environment offers"
-	@echo "make test    lint, types and the whole suite"
-	@echo "make bench   compare with nginx in the same run"
-	@echo "make schema  write config/gateway.schema.json anew"
+	@echo "make run         start the gateway on 127.0.0.1:8080, with what the environment offers"
+	@echo "make test        lint, types and the whole suite"
+	@echo "make clients     the SDKs that the suite drives, in environments of their own"
+	@echo "make real-model  one test against a small local language model"
+	@echo "make bench       compare with nginx in the same run"
+	@echo "make schema      write config/gateway.schema.json anew"
 
 run: $(RUN)
 	@$(BIN)/daobo serve
 
-test: lint types suite
+test: lint types clients suite
 
 lint: $(DEV)
 	$(BIN)/ruff check .
@@ -28,7 +36,32 @@ types: $(DEV)
 	$(BIN)/mypy
 
 suite: $(DEV)
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
+
+clients: $(OPENAI2) $(NODE)
+
+real-model: $(DEV) $(REAL_MODEL)
+	$(BIN)/pytest -m real_model tests/end_to_end/test_real_model.py
+
+bench: $(DEV)
+	@command -v wrk >/dev/null && { command -v nginx || test -x /usr/sbin/nginx; } >/dev/null || \
+	  { $(SUDO) apt-get update && $(SUDO) apt-get install -y --no-install-recommends nginx-light wrk; }
+	$(BIN)/python -m benchmarks
+
+schema: $(RUN)
+	$(BIN)/daobo schema > config/gateway.schema.json
+
+$(CLIENTS)/%/.installed: $(PINNED)/%.txt
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+$(NODE): $(PINNED)/package.json
+	@command -v npm >/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install -y --no-install-recommends nodejs npm; }
+	@mkdir -p $(@D)
+	cp $< $(@D)
+	npm install --silent --no-audit --no-fund --no-package-lock --prefix $(@D)
+	@touch $@
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=…")'

@@ -19,8 +19,8 @@ from .contracts import (
 )
 from .errors import CallError, ConfigError, Outcome, outcome_of_status
 from .hookspecs import hookimpl
-from .openai_compatible import (
-    OpenAICompatible,
+from .openai_compatible import OpenAICompatible
+from .openai_wire import (
     completion_body,
     completion_chunk,
     load_object,

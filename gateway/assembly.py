@@ -29,6 +29,7 @@ from .routing.listing import build_listing
 from .routing.router import Router
 from .schema import TOKEN_CLASSES, Money, Target, Usage
 from .server.door import Serving
+from .telemetry.redaction import redact
 from .upstream.attempts import Attempts, Route
 from .upstream.dialing import proxy_for
 from .upstream.pool import ConnectionPool
@@ -190,6 +191,7 @@ def _pipeline(
         routes,
         Costs(prices),
         estimate_chat_tokens,
+        redact,
         time.monotonic,
         loaded.config.max_attempts,
     )

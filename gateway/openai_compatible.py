@@ -9,7 +9,9 @@ types of openai-python 3.54).
 
 from __future__ import annotations
 
+import base64
 import re
+import struct
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar
 
@@ -17,6 +19,13 @@ import orjson
 
 from .contracts import ProviderSettings
 from .errors import CallError, ConfigError, Outcome, outcome_of_status
+from .openai_wire import (
+    QUOTED_ERROR_CHARS,
+    load_object,
+    quoted,
+    read_retry_after_s,
+    read_usage,
+)
 from .schema import (
     Answer,
     ChatChunk,
@@ -24,10 +33,7 @@ from .schema import (
     EmbeddingRequest,
     Event,
     UpstreamRequest,
-    Usage,
 )
-
-QUOTED_ERROR_CHARS = 500
 
 _TELLING = re.compile(rb'"(?:usage|error|finish_reason)"\s*:\s*[^n\s]')
 """A chunk worth parsing: one of these fields with a value that is not null."""
@@ -40,6 +46,7 @@ _CODES = {
     "insufficient_quota": Outcome.UPSTREAM_CREDENTIALS,
     "invalid_api_key": Outcome.UPSTREAM_CREDENTIALS,
     "rate_limit_exceeded": Outcome.UPSTREAM_RATE_LIMITED,
+    "exceed_context_size_error": Outcome.CONTEXT_LENGTH_EXCEEDED,  # llama.cpp
 }
 
 
@@ -159,6 +166,8 @@ class OpenAICompatible:
             raise CallError(
                 Outcome.UPSTREAM_GARBLED, f"the upstream's answer has no data: {quoted(body)}"
             )
+        if request.body.get("encoding_format") == "base64" and _pack_floats(answer["data"]):
+            body = orjson.dumps(answer)
         return Answer(body, read_usage(answer.get("usage")))
 
     # Errors
@@ -202,7 +211,7 @@ class OpenAICompatible:
         return CallError(
             outcome,
             str(message)[:QUOTED_ERROR_CHARS],
-            code=code if rejected else None,
+            code=code if rejected and code and not code.isdigit() else None,
             param=_text(fields.get("param")) if rejected else None,
             retry_after_s=read_retry_after_s(headers or {}),
         )
@@ -212,140 +221,16 @@ def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def quoted(body: bytes) -> str:
-    """The start of a body for an error message, on one line."""
-    return " ".join(body[: QUOTED_ERROR_CHARS * 4].decode("utf-8", "replace").split())[
-        :QUOTED_ERROR_CHARS
-    ]
+def _pack_floats(entries: list[Any]) -> bool:
+    """Packs embeddings in place as base64 of little-endian float32; False if none was a list.
 
-
-def load_object(body: bytes) -> dict[str, Any]:
-    """A JSON object out of an upstream's bytes. Raises CallError(UPSTREAM_GARBLED)."""
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise CallError(
-            Outcome.UPSTREAM_GARBLED, f"the upstream sent no valid JSON ({error}): {quoted(body)}"
-        ) from None
-    if not isinstance(value, dict):
-        raise CallError(
-            Outcome.UPSTREAM_GARBLED, f"the upstream sent no JSON object: {quoted(body)}"
-        )
-    return value
-
-
-def read_retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """``retry-after-ms`` or ``retry-after`` in seconds; HTTP dates are ignored (no clock here)."""
-    for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            value = float(headers[name]) * unit_s
-        except (KeyError, ValueError):
-            continue
-        if 0 <= value < 1e9:
-            return value
-    return None
-
-
-def read_usage(usage: Any) -> Usage | None:
-    """An OpenAI ``usage`` object as disjoint classes; None if there is none.
-
-    OpenAI's totals include their details; DeepSeek and Moonshot name their cache hits in a field
-    of their own.
+    The SDKs ask for base64 by default, and openai-node takes a list for it without a word.
     """
-    if not isinstance(usage, dict):
-        return None
-    prompt = _details(usage, "prompt_tokens_details")
-    completion = _details(usage, "completion_tokens_details")
-    cache_read = (
-        _count(prompt, "cached_tokens")
-        or _count(usage, "prompt_cache_hit_tokens")
-        or _count(usage, "cached_tokens")
-    )
-    cache_write = _count(prompt, "cache_write_tokens")
-    image_in, audio_in = _count(prompt, "image_tokens"), _count(prompt, "audio_tokens")
-    reasoning = _count(completion, "reasoning_tokens")
-    image_out, audio_out = _count(completion, "image_tokens"), _count(completion, "audio_tokens")
-    fresh = _count(usage, "prompt_tokens") - cache_read - cache_write - image_in - audio_in
-    visible = _count(usage, "completion_tokens") - reasoning - audio_out - image_out
-    return Usage(
-        input_tokens=max(0, fresh),
-        cache_read_tokens=cache_read,
-        cache_write_tokens=cache_write,
-        image_input_tokens=image_in,
-        audio_input_tokens=audio_in,
-        output_tokens=max(0, visible),
-        reasoning_tokens=reasoning,
-        image_output_tokens=image_out,
-        audio_output_tokens=audio_out,
-    )
-
-
-ABSURD_COUNT = 1 << 40
-"""No call uses so many tokens; a larger figure is an upstream's fault and must not do harm."""
-_NO_DETAILS: Mapping[str, Any] = {}
-
-
-def _details(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    details = usage.get(name)
-    return details if type(details) is dict else _NO_DETAILS
-
-
-def _count(counts: Mapping[str, Any], name: str) -> int:
-    """A count as the upstream gives it; what is no count at all is none."""
-    count = counts.get(name)
-    return min(count, ABSURD_COUNT) if type(count) is int and count > 0 else 0
-
-
-def completion_body(
-    request: ChatRequest, message: Mapping[str, Any], finish_reason: str, usage: Usage
-) -> bytes:
-    """A whole chat completion, for providers that translate. ``message`` lacks only the role."""
-    return orjson.dumps(
-        {
-            "id": f"chatcmpl-{request.call_id}",
-            "object": "chat.completion",
-            "created": request.created_s,
-            "model": request.model,
-            "choices": [
-                {
-                    "index": 0,
-                    "message": {"role": "assistant", **message},
-                    "logprobs": None,
-                    "finish_reason": finish_reason,
-                }
-            ],
-            "usage": usage.to_openai(),
-        }
-    )
-
-
-def completion_chunk(
-    request: ChatRequest,
-    delta: Mapping[str, Any] | None,
-    finish_reason: str | None = None,
-    usage: Usage | None = None,
-    *,
-    index: int = 0,
-    logprobs: Mapping[str, Any] | None = None,
-) -> bytes:
-    """One event of a chat stream, for providers that translate.
-
-    ``delta=None`` makes the last chunk, which has no choices and only reports ``usage``.
-    ``index`` is the choice that it belongs to.
-    """
-    choice = {
-        "index": index,
-        "delta": delta,
-        "logprobs": logprobs,
-        "finish_reason": finish_reason,
-    }
-    chunk = {
-        "id": f"chatcmpl-{request.call_id}",
-        "object": "chat.completion.chunk",
-        "created": request.created_s,
-        "model": request.model,
-        "choices": [] if delta is None else [choice],
-    }
-    if usage is not None:
-        chunk["usage"] = usage.to_openai()
-    return b"data: " + orjson.dumps(chunk) + b"\n\n"
+    packed = False
+    for entry in entries:
+        vector = entry.get("embedding") if isinstance(entry, dict) else None
+        if isinstance(vector, list):
+            raw = struct.pack(f"<{len(vector)}f", *vector)
+            entry["embedding"] = base64.b64encode(raw).decode()
+            packed = True
+    return packed

@@ -158,7 +158,8 @@ async def test_a_cancelled_call_is_settled_and_leaves_its_place() -> None:
 
     house = House(under_way=wait_for_ever)
     answering = asyncio.ensure_future(house.pipeline().answer(CALL, None))  # type: ignore[arg-type]
-    await begun.wait()
+    async with asyncio.timeout(5):
+        await begun.wait()
     answering.cancel()
     with pytest.raises(asyncio.CancelledError):
         await answering

@@ -51,19 +51,25 @@ class Route:
 
 
 class Attempts:
-    """The ladder. ``cost_of`` prices a usage at a target: what is billed, and at list price."""
+    """The ladder.
+
+    ``cost_of`` prices a usage at a target: what is billed, and at list price. ``redact`` takes
+    out of an upstream's words what looks like a key.
+    """
 
     def __init__(
         self,
         routes: Mapping[str, Route],
         cost_of: Callable[[Target, Usage, float], tuple[Money | None, Money | None]],
         estimate_input_tokens: Callable[[Mapping[str, Any]], int],
+        redact: Callable[[str], str],
         clock: Callable[[], float],
         max_attempts: int,
     ) -> None:
         self._routes = routes
         self._cost_of = cost_of
         self._estimate_input_tokens = estimate_input_tokens
+        self._redact = redact
         self._clock = clock
         self._max_attempts = max_attempts
 
@@ -77,6 +83,7 @@ class Attempts:
             try:
                 await self._try(journey, target, client)
             except CallError as error:
+                error.message = self._redact(error.message)
                 self._note(journey, target, error.outcome, began_s, error.message)
                 failures.append(error)
                 if client.started or not error.outcome.retryable:

@@ -32,10 +32,7 @@ def test_the_sdks_ask_for_base64_and_decode_it(sdk: Client, upstream: OpenAIUpst
     [
         "openai3-sync",
         "openai2-sync",
-        pytest.param(
-            "openai-node",
-            marks=pytest.mark.xfail(strict=True, reason="the floats are not packed for it"),
-        ),
+        "openai-node",
     ],
 )
 def test_an_upstream_that_only_gives_floats_serves_the_sdks_too(

@@ -93,7 +93,6 @@ def test_what_the_upstream_rejects_is_a_bad_request_with_its_words(
                 400,
             ),
             id="llama.cpp",
-            marks=pytest.mark.xfail(strict=True, reason="its word for it is not known yet"),
         ),
     ],
 )

@@ -22,10 +22,11 @@ from .source_tree import (
 ROOMS = frozenset(
     {"routing", "chunking", "limits", "money", "upstream", "jobs", "telemetry", "stores"}
 )
+CONTRACTS = ("contracts", "hookspecs", "openai_compatible", "openai_wire")
 CONFIGURATION = ("config", "config_prices", "config_yaml", "config_file", "config_schema")
 LAYER_OF = {
     **dict.fromkeys(["schema", "errors"], 0),
-    **dict.fromkeys(["contracts", "hookspecs", "openai_compatible", *CONFIGURATION], 1),
+    **dict.fromkeys([*CONTRACTS, *CONFIGURATION], 1),
     **dict.fromkeys(ROOMS, 2),
     "pipeline": 3,
     "server": 4,

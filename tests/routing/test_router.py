@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
@@ -94,11 +93,11 @@ def call(model: str, text: str = "hello", **body: Any) -> Call:
 
 def embedding(model: str, **body: Any) -> Call:
     body = {"model": model, "input": "hello", **body}
-    return dataclasses.replace(call(model), endpoint="embeddings", body=body)
+    return call(model)._replace(endpoint="embeddings", body=body)
 
 
 def hinted(asked: Call, task: str) -> Call:
-    return dataclasses.replace(asked, task_hint=task)
+    return asked._replace(task_hint=task)
 
 
 def names(plan: Plan) -> list[str]:
@@ -261,7 +260,7 @@ def test_a_field_of_chat_means_nothing_in_embeddings() -> None:
 def test_targets_that_cannot_do_it_are_left_out_and_named() -> None:
     asked = call("polish")
     messages = [{"role": "user", "content": [{"type": "text", "text": "look"}, PICTURE]}]
-    plan = router().plan(dataclasses.replace(asked, body={**asked.body, "messages": messages}))
+    plan = router().plan(asked._replace(body={**asked.body, "messages": messages}))
     assert names(plan) == ["paid/eye-1"]
     assert plan.skipped == ("paid/big-1 cannot do vision", "paid/big-2 cannot do vision")
 
@@ -316,7 +315,7 @@ def test_a_call_gets_able_targets_or_an_error_that_a_client_understands(
 ) -> None:
     asked = call(model, text, metadata=metadata, tools=tools) if is_chat else embedding(model)
     try:
-        plan = router().plan(dataclasses.replace(asked, task_hint=hint))
+        plan = router().plan(asked._replace(task_hint=hint))
     except CallError as error:
         outcome = error.outcome
     else:
