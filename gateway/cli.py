@@ -7,12 +7,12 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import orjson
 import typer
+import uvloop
 from rich.console import Console
 from rich.table import Table
 
@@ -114,7 +114,7 @@ def serve(
             await logging.writer.close()
 
     _calm_garbage_collector()
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve_and_log())
 
 
@@ -203,14 +203,6 @@ def _first_key(gateway: Gateway) -> str | None:
     _, text = gateway.key_file.create("first", None, time.time())
     gateway.ring.refresh()
     return text
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    try:
-        import uvloop
-    except ImportError:  # there is none for Windows
-        return asyncio.new_event_loop
-    return uvloop.new_event_loop
 
 
 def _calm_garbage_collector() -> None:

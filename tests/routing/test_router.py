@@ -34,6 +34,7 @@ CONFIG: dict[str, Any] = {
     "tasks": {
         "draft": {
             "models": ["understudy", "big"],
+            "strategy": "backwards",
             "parameters": {"temperature": 1.0, "top_p": 0.9},
             "max_output_tokens": 500,
             "deadline_s": 60,
@@ -113,9 +114,9 @@ def refusal(asked: Call, **changes: Any) -> CallError:
 # Names
 
 
-def test_a_task_is_a_name_and_puts_stand_ins_last() -> None:
+def test_a_task_is_a_name_and_no_strategy_puts_a_stand_in_first() -> None:
     plan = router().plan(call("draft"))
-    assert names(plan) == ["paid/big-1", "paid/big-2", "stage/writer"]
+    assert names(plan) == ["paid/big-2", "paid/big-1", "stage/writer"]
     assert (plan.reason, plan.task, plan.confidence) == ("task", "draft", None)
 
 
