@@ -158,14 +158,15 @@ def _price_book(
     loaded: LoadedConfig, connected: Mapping[str, Connected], catalog: Catalog, cache: Path
 ) -> tuple[PriceBook, str | None]:
     book = PriceBook.load(
-        overrides=_configured_prices(loaded),
+        overrides=configured_prices(loaded),
         base_urls={name: c.provider.root for name, c in connected.items()},
     )
     report = book.snapshot(catalog.all_targets(), cache)
     return book, report.problem
 
 
-def _configured_prices(loaded: LoadedConfig) -> dict[str, TokenPriceConfig | str]:
+def configured_prices(loaded: LoadedConfig) -> dict[str, TokenPriceConfig | str]:
+    """The prices that the configuration itself names, by target or public model."""
     prices: dict[str, TokenPriceConfig | str] = {}
     for name, model in loaded.config.models.items():
         prices |= model.target_prices

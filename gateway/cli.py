@@ -23,7 +23,7 @@ from .errors import ConfigError
 from .greeting import greet, route_table, unpriced
 from .plugins import discover
 from .stores.keys import KeyFile
-from .telemetry.logs import configure_logging
+from .telemetry.logs import CallLog, configure_logging
 from .telemetry.workers import clear
 from .workers import supervise
 
@@ -121,7 +121,7 @@ def serve(
 @app.command()
 def check(config: Config = None, state: State = DEFAULT_STATE) -> None:
     """Validate the configuration, list every route and what is missing."""
-    gateway = Gateway(_options(config, state), _no_log)
+    gateway = Gateway(_options(config, state), CallLog(_nowhere))
     loaded = gateway.rooms.loaded
     out.print(f"{loaded.source}: in order (version {loaded.version})\n")
     out.print(route_table(gateway))
@@ -134,7 +134,7 @@ def check(config: Config = None, state: State = DEFAULT_STATE) -> None:
 @app.command()
 def plugins(config: Config = None, state: State = DEFAULT_STATE) -> None:
     """List plugins: name, distribution, version, and what each registered."""
-    gateway = Gateway(_options(config, state), _no_log)
+    gateway = Gateway(_options(config, state), CallLog(_nowhere))
     table = Table("plugin", "distribution", "version", "registered", box=None, pad_edge=False)
     for plugin in gateway.registry.plugins:
         table.add_row(
@@ -212,7 +212,7 @@ def _calm_garbage_collector() -> None:
     gc.set_threshold(20_000, 50, 100)
 
 
-def _no_log(record: object) -> None:
+def _nowhere(line: bytes) -> None:
     """Commands that answer no calls log none."""
 
 

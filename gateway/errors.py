@@ -123,7 +123,8 @@ class CallError(Exception):
 
     ``message`` is for a person: what happened, what was tried, what to do next. ``code`` and
     ``param`` override or complete the row's. ``retry_after_s`` is the earliest time at which
-    trying again makes sense, None if nobody knows.
+    trying again makes sense, None if nobody knows. ``from_upstream`` says whose words they are;
+    the row decides where the raiser does not.
     """
 
     def __init__(
@@ -134,6 +135,7 @@ class CallError(Exception):
         code: str | None = None,
         param: str | None = None,
         retry_after_s: float | None = None,
+        from_upstream: bool | None = None,
     ) -> None:
         super().__init__(message)
         self.outcome = outcome
@@ -141,6 +143,7 @@ class CallError(Exception):
         self.code = code or outcome.code
         self.param = param
         self.retry_after_s = retry_after_s
+        self.from_upstream = outcome.from_upstream if from_upstream is None else from_upstream
 
     def to_openai(self) -> dict[str, dict[str, str | None]]:
         """The error object that OpenAI clients read."""

@@ -201,7 +201,7 @@ def error_reply(error: CallError, call_id: str) -> web.Response:
     outcome = error.outcome
     headers = {
         "x-request-id": call_id,
-        "x-daobo-error-source": "upstream" if outcome.from_upstream else "gateway",
+        "x-daobo-error-source": "upstream" if error.from_upstream else "gateway",
     }
     if outcome.status in (429, 503) and outcome is not Outcome.BUDGET_EXHAUSTED:
         wait_s = error.retry_after_s if error.retry_after_s is not None else DEFAULT_RETRY_AFTER_S

@@ -227,7 +227,7 @@ def _summary(journey: Journey, failures: list[CallError]) -> CallError:
     assert journey.plan is not None
     last = failures[-1]
     tried = [
-        f"{attempt.target.name}: {error.message} ({error.outcome.label})"
+        f"{attempt.target.name}: {error.message.rstrip('.')} ({error.outcome.label})"
         for attempt, error in zip(journey.attempts, failures, strict=True)
     ]
     waits_s = [e.retry_after_s for e in failures if e.retry_after_s is not None]
@@ -238,4 +238,5 @@ def _summary(journey: Journey, failures: list[CallError]) -> CallError:
         code=last.code,
         param=last.param,
         retry_after_s=min(waits_s) if waits_s else None,
+        from_upstream=True,
     )

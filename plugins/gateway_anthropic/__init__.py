@@ -13,14 +13,17 @@ What an OpenAI client sees beside the OpenAI fields:
 ``reasoning_content``
     The readable thinking, in messages and deltas.
 ``thinking_blocks``
-    The opaque blocks behind it with their signatures, in a delta as soon as a block is complete.
-    Sent back in the assistant message they open that turn untouched; tool loops with thinking
-    need them.
+    The opaque blocks behind it with their signatures. Sent back in the assistant message they open
+    that turn untouched, and the model goes on from its own reasoning. A tool loop that comes back
+    without them goes on all the same; see ``thinking.py``.
 ``provider_blocks``
     Blocks that OpenAI has no word for (server tools, their results), whole and untouched. Sent
     back they follow the thinking.
 ``citations``, ``provider_deltas``
     The vendor's citations of the text, and stream deltas of a kind this translation does not know.
+
+In a stream ``reasoning_content`` comes live. The lists come once each, whole, in the delta before
+the finish reason.
 """
 
 from __future__ import annotations

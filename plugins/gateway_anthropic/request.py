@@ -12,6 +12,7 @@ from gateway import CallError, ChatRequest, Outcome, ProviderSettings
 from .fields import Object, lost, object_of, objects, text_of
 from .messages import read_messages
 from .parts import Dropped
+from .thinking import read_thinking
 
 JSON_INSTRUCTION = (
     "Answer with one valid JSON object and nothing else: no words around it, no code fence."
@@ -59,7 +60,8 @@ def build_body(request: ChatRequest, settings: Settings) -> tuple[Object, tuple[
         **({"system": system} if system else {}),
         "messages": turns,
         **_tools(body),
-        **_thinking(body, output_format, settings),
+        **read_thinking(body, turns, settings.thinking_display, dropped),
+        **_output_config(body, output_format),
         **_stop(body, dropped),
         **_who(body, dropped),
         **_service_tier(body, dropped),
@@ -172,28 +174,19 @@ def _tool_choice(choice: Any) -> Object:
     )
 
 
-# Thinking and structured output
+# Effort and structured output
 
 
-def _thinking(body: Mapping[str, Any], output_format: Any, settings: Settings) -> Object:
-    """``reasoning_effort`` as adaptive thinking; the client's own ``thinking`` goes before it."""
-    thinking: Any = None
+def _output_config(body: Mapping[str, Any], output_format: Any) -> Object:
+    """The client's own ``output_config`` goes before what its OpenAI fields say."""
     config: Object = {}
     effort = body.get("reasoning_effort")
-    if effort == "none":
-        thinking = {"type": "disabled"}
-    elif effort:
-        display = settings.thinking_display
-        thinking = {"type": "adaptive", **({"display": display} if display else {})}
+    if effort and effort != "none":
         config["effort"] = "low" if effort == "minimal" else effort
     if output_format:
         config["format"] = output_format
     config.update(object_of(body.get("output_config") or {}, "output_config"))
-    thinking = body.get("thinking") or thinking
-    return {
-        **({"thinking": thinking} if thinking else {}),
-        **({"output_config": config} if config else {}),
-    }
+    return {"output_config": config} if config else {}
 
 
 def _output_format(body: Mapping[str, Any], dropped: Dropped) -> Any:

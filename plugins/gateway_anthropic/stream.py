@@ -4,6 +4,11 @@ https://platform.claude.com/docs/en/build-with-claude/streaming (read 2026-11-22
 starts, each content block starts, grows and stops, then the message's stop reason and its usage
 so far arrive, then it stops. Pings and errors may come at any time, and events of unknown types
 are to be passed over.
+
+Text, readable thinking and tool calls are relayed as they come. Lists of things that OpenAI has
+no word for are collected, and each is sent whole and once, just before the finish reason: the
+stream helper of openai-python refuses to add to a list whose items have no ``index``, that of
+openai-node keeps the last list that it got (openai 3.54 and 7.57, read 2026-11-22).
 """
 
 from __future__ import annotations
@@ -62,6 +67,8 @@ class _Message:
         """What came of the thinking or the input of an open block, by its index."""
         self.calls: dict[int, int] = {}
         """The index of a tool call by the index of its block."""
+        self.beside: dict[str, list[Object]] = {}
+        """What OpenAI has no word for, by the field that will carry it, until it is sent."""
         self.usage: Object = {}
         self.finished = False
         self.stopped = False
@@ -110,9 +117,9 @@ class _Message:
         elif kind == "input_json_delta":
             yield from self.grow_input(index, delta["partial_json"])
         elif kind == "citations_delta":
-            yield self.chunk({"citations": [delta["citation"]]})
+            self.keep("citations", delta["citation"])
         else:
-            yield self.chunk({"provider_deltas": [delta]})
+            self.keep("provider_deltas", delta)
 
     def grow_input(self, index: int, fragment: str) -> Iterator[bytes]:
         if not fragment:
@@ -129,22 +136,28 @@ class _Message:
         block = self.blocks.pop(index)
         came = "".join(self.pieces.pop(index))
         if block["type"] == "thinking":
-            yield self.chunk({"thinking_blocks": [{**block, "thinking": block["thinking"] + came}]})
+            self.keep("thinking_blocks", {**block, "thinking": block["thinking"] + came})
         elif block["type"] == "redacted_thinking":
-            yield self.chunk({"thinking_blocks": [block]})
+            self.keep("thinking_blocks", block)
         elif block["type"] == "tool_use":
             if not came:
                 yield self.chunk(self.arguments(index, orjson.dumps(block["input"]).decode()))
         elif block["type"] != "text":
             whole = {**block, "input": load_object(came.encode())} if came else block
-            yield self.chunk({"provider_blocks": [whole]})
+            self.keep("provider_blocks", whole)
 
-    def finish(self, delta: Object, usage: Object) -> Iterator[ChatChunk]:
+    def keep(self, field: str, item: Object) -> None:
+        self.beside.setdefault(field, []).append(item)
+
+    def finish(self, delta: Object, usage: Object) -> Iterator[bytes | ChatChunk]:
         # The counts are cumulative, and those that did not change may be left out.
         self.usage.update({name: count for name, count in usage.items() if count is not None})
         if delta.get("stop_reason") is None:
             return
         self.finished = True
+        if self.beside:
+            yield self.chunk(self.beside)
+            self.beside = {}
         reason = finish_reason_of(delta["stop_reason"])
         refusal = refusal_of(delta.get("stop_details")) if reason == "content_filter" else None
         last = {"refusal": refusal} if refusal else {}

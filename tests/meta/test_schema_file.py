@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
+from gateway.assembly import configured_prices
 from gateway.config_file import load_config
 from gateway.config_schema import config_schema
 from gateway.contracts import EmbeddedProvider, ProviderSettings
@@ -26,15 +26,6 @@ CONFIG = ROOT / "config" / "gateway.yaml"
 SCHEMA = ROOT / "config" / "gateway.schema.json"
 
 PRICED_BY_TOKENS = frozenset({Capability.CHAT, Capability.EMBEDDINGS})
-RELAY = "a relay: what it asks is on no public page, so the operator says it with `price:`"
-KNOWN_UNPRICED: Mapping[str, str] = {
-    "holysheep/claude-sonnet-4.5": RELAY,
-    "holysheep/deepseek-v3.2": RELAY,
-    "holysheep/gemini-2.5-flash": RELAY,
-    "holysheep/gpt-4.1": RELAY,
-    "siliconflow/deepseek-ai/DeepSeek-V3.2": "newer than the survey its price table is made of",
-}
-"""Targets without a price → why."""
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +99,7 @@ def test_the_bundled_configuration_is_in_order_without_any_key(
     assert set(loaded.providers) | set(loaded.dormant) == set(loaded.config.providers)
 
 
-def test_every_target_of_the_bundled_configuration_has_a_price_or_a_reason(
+def test_every_target_of_the_bundled_configuration_has_a_price(
     bundled: Registry,
     settings_of: dict[str, type[ProviderSettings]],
 ) -> None:
@@ -116,7 +107,7 @@ def test_every_target_of_the_bundled_configuration_has_a_price_or_a_reason(
     loaded = load_config(CONFIG, settings_of, frozenset({"priority"}), environ)
     made = {n: bundled.providers[s.type][1](s) for n, s in loaded.providers.items()}
     book = PriceBook.load(
-        overrides={n: m.price for n, m in loaded.config.models.items() if m.price is not None},
+        overrides=configured_prices(loaded),
         base_urls={name: provider.root for name, provider in made.items()},
     )
     targets = [
@@ -126,7 +117,7 @@ def test_every_target_of_the_bundled_configuration_has_a_price_or_a_reason(
         if model.capabilities & PRICED_BY_TOKENS
         and not isinstance(made[provider], EmbeddedProvider)
     ]
-    assert {target.name for target in book.missing(targets)} == set(KNOWN_UNPRICED)
+    assert {target.name for target in book.missing(targets)} == set()
 
 
 def _variables(path: Path) -> set[str]:
