@@ -51,7 +51,8 @@ def _is_manual(thinking: Any) -> bool:
 
 def _open_loop_lacks_blocks(turns: list[Object]) -> bool:
     loop = list(_open_loop(turns))
-    return bool(loop) and not any(_holds(turn, "thinking", "redacted_thinking") for turn in loop)
+    calls = any(_holds(turn, "tool_use") for turn in loop)
+    return calls and not any(_holds(turn, "thinking", "redacted_thinking") for turn in loop)
 
 
 def _open_loop(turns: list[Object]) -> Iterator[Object]:

@@ -95,7 +95,6 @@ def test_several_blocks_of_thinking_go_back(sdk: Client, anthropic_requests):
     assert kinds_sent_back(anthropic_requests) == TWO_THOUGHTS_AND_CALLS
 
 
-@pytest.mark.xfail(strict=True, reason="the helpers do not add up blocks that come one by one")
 def test_several_blocks_of_thinking_go_back_through_the_stream_helper(
     helper_client: Client, anthropic_requests
 ):
@@ -110,9 +109,6 @@ def kinds_sent_back(requests) -> list[str]:
     return [block["type"] for block in requests[1]["messages"][-2]["content"]]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the upstream's 400 is passed on; thinking could be left out"
-)
 def test_a_streamed_loop_that_forgot_the_thinking_still_goes_on(client: Client, anthropic_requests):
     """Clients that put a stream together by hand know nothing of signatures."""
     report = client.streamed_tool_loop(reasoning_effort="high", **TWO_TURNS)

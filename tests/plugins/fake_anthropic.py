@@ -1,8 +1,10 @@
 """An Anthropic of our own on a loopback socket, held to the vendor's word by its SDK's types.
 
 A request must be what ``anthropic.types`` says, to the last field; answers and stream events are
-dumped from the SDK's models. Thinking is signed, and a tool loop whose thinking does not come
-back as it was signed is refused, as the real API does.
+dumped from the SDK's models. Thinking is signed, and what comes back otherwise than it was signed
+is refused. So is manual thinking in a tool loop that does not open with it; adaptive thinking takes
+such a loop (https://platform.claude.com/docs/en/build-with-claude/thinking#turn-validation, read
+2026-11-22).
 
 ``fake_anthropic()`` answers like a small model. ``fake_anthropic(play)`` asks ``play`` instead:
 it takes the request's body and returns a ``Message``, or raises ``Refusal``.
@@ -17,6 +19,7 @@ import orjson
 from aiohttp import web
 from anthropic.types import (
     CacheCreation,
+    CitationsDelta,
     ContentBlock,
     InputJSONDelta,
     Message,
@@ -135,19 +138,34 @@ def _check_turns(body: dict[str, Any]) -> None:
     turns = body["messages"]
     if not turns or turns[-1]["role"] == "assistant":
         raise _invalid("This model does not support assistant message prefill.")
-    thinks = body.get("thinking", {}).get("type") in ("adaptive", "enabled")
+    if body.get("thinking", {}).get("type") == "enabled":
+        _check_that_it_opens_with_thinking(_open_loop(turns))
     for turn, following in zip(turns, [*turns[1:], {}], strict=True):
         blocks = turn["content"] if isinstance(turn["content"], list) else []
         if any(block["type"] == "text" and not block["text"].strip() for block in blocks):
             raise _invalid("messages: text content blocks must contain non-whitespace text")
         asked = [block["id"] for block in blocks if block["type"] == "tool_use"]
-        if asked and thinks and blocks[0]["type"] != "thinking":
-            raise _invalid("Expected `thinking` or `redacted_thinking`, but found `tool_use`.")
         for block in blocks:
             if block["type"] == "thinking" and block["signature"] != sign(block["thinking"]):
                 raise _invalid("Invalid `signature` in `thinking` block")
         if asked and asked != _answered(following):
             raise _invalid("`tool_use` ids were found without `tool_result` blocks after them")
+
+
+def _open_loop(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The assistant's messages between the last word of the user and its results of tools."""
+    words = [number for number, turn in enumerate(turns) if _is_word_of_the_user(turn)]
+    return [turn for turn in turns[words[-1] :] if turn["role"] == "assistant"]
+
+
+def _is_word_of_the_user(turn: dict[str, Any]) -> bool:
+    return turn["role"] == "user" and not (isinstance(turn["content"], list) and _answered(turn))
+
+
+def _check_that_it_opens_with_thinking(loop: list[dict[str, Any]]) -> None:
+    found = loop[0]["content"][0]["type"] if loop else "thinking"
+    if found not in ("thinking", "redacted_thinking"):
+        raise _invalid(f"Expected `thinking` or `redacted_thinking`, but found `{found}`.")
 
 
 def _answered(turn: dict[str, Any]) -> list[str]:
@@ -240,8 +258,12 @@ def stream_of(message: Message) -> Iterator[bytes]:
 
 def _in_pieces(block: ContentBlock) -> tuple[ContentBlock, list[Any]]:
     if isinstance(block, TextBlock):
-        deltas = [TextDelta(type="text_delta", text=text) for text in _pieces(block.text)]
-        return block.model_copy(update={"text": ""}), deltas
+        words = [TextDelta(type="text_delta", text=text) for text in _pieces(block.text)]
+        cited = [
+            CitationsDelta(type="citations_delta", citation=citation)
+            for citation in block.citations or ()
+        ]
+        return block.model_copy(update={"text": "", "citations": None}), [*cited, *words]
     if isinstance(block, ThinkingBlock):
         thoughts = [
             ThinkingDelta(type="thinking_delta", thinking=text) for text in _pieces(block.thinking)

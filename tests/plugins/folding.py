@@ -1,4 +1,8 @@
-"""Puts a provider's stream together again, the way OpenAI clients fold their deltas."""
+"""Puts a provider's stream together again, the way OpenAI clients fold their deltas.
+
+Strings grow and tool calls are told apart by their index. All else may come once only: of two
+lists openai-node keeps the last, and openai-python raises an error.
+"""
 
 import orjson
 
@@ -33,7 +37,9 @@ def _fold(message, name, value):
                 calls.append({key: piece[key] for key in piece if key != "index"})
             else:
                 calls[piece["index"]]["function"]["arguments"] += piece["function"]["arguments"]
-    elif name in message:
+    elif name not in message:
+        message[name] = value
+    elif isinstance(value, str):
         message[name] += value
     else:
-        message[name] = value
+        raise AssertionError(f"{name} came a second time: {value}")

@@ -3,9 +3,11 @@
 import orjson
 from anthropic.types import (
     CacheCreation,
+    CitationCharLocation,
     Message,
     OutputTokensDetails,
     RedactedThinkingBlock,
+    ServerToolUseBlock,
     TextBlock,
     ThinkingBlock,
     ToolUseBlock,
@@ -54,8 +56,23 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
     max_leaves=8,
 )
+citations = st.builds(
+    CitationCharLocation,
+    type=st.just("char_location"),
+    cited_text=texts,
+    document_index=counts,
+    document_title=st.none() | texts,
+    start_char_index=counts,
+    end_char_index=counts,
+    file_id=st.none(),
+)
 blocks = st.one_of(
-    st.builds(TextBlock, type=st.just("text"), text=texts),
+    st.builds(
+        TextBlock,
+        type=st.just("text"),
+        text=texts,
+        citations=st.none() | st.lists(citations, max_size=2),
+    ),
     st.builds(ThinkingBlock, type=st.just("thinking"), thinking=texts, signature=texts),
     st.builds(RedactedThinkingBlock, type=st.just("redacted_thinking"), data=texts),
     st.builds(
@@ -63,6 +80,13 @@ blocks = st.one_of(
         type=st.just("tool_use"),
         id=names,
         name=names,
+        input=st.dictionaries(names, json_values, max_size=3),
+    ),
+    st.builds(
+        ServerToolUseBlock,
+        type=st.just("server_tool_use"),
+        id=names,
+        name=st.sampled_from(["web_search", "web_fetch"]),
         input=st.dictionaries(names, json_values, max_size=3),
     ),
 )

@@ -95,6 +95,62 @@ async def test_thinking_that_was_tampered_with_is_the_clients_error(aiohttp_serv
     assert caught.value.outcome is Outcome.UPSTREAM_REJECTED
 
 
+LOST = "thinking (blocks of the open tool loop are missing)"
+ADAPTIVE = {"reasoning_effort": "high"}
+MANUAL = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
+
+
+@pytest.mark.parametrize(
+    ("thinking", "dropped"), [(ADAPTIVE, ()), (MANUAL, (LOST,))], ids=["adaptive", "manual"]
+)
+async def test_a_tool_loop_that_lost_its_thinking_goes_on(
+    aiohttp_server, session, thinking, dropped
+):
+    provider = provider_at(await aiohttp_server(fake_anthropic()))
+    body = {"tools": [WEATHER], **thinking}
+    question = {"role": "user", "content": "hi"}
+    first, *_ = await call(session, provider, {**body, "messages": [question]})
+    del first["thinking_blocks"], first["reasoning_content"]
+    result = {"role": "tool", "tool_call_id": first["tool_calls"][0]["id"], "content": "晴"}
+
+    second, *_, named = await call(
+        session, provider, {**body, "messages": [question, first, result]}
+    )
+
+    assert second["content"] == "All 1 tools answered."
+    assert named == dropped
+    assert ("reasoning_content" in second) == (not dropped)
+
+
+async def test_manual_thinking_stays_on_in_a_loop_that_opened_with_it(aiohttp_server, session):
+    """A model may think before its first call only."""
+    provider = provider_at(await aiohttp_server(fake_anthropic()))
+    question = {"role": "user", "content": "hi"}
+    body = {"tools": [WEATHER], **MANUAL}
+    first, *_ = await call(session, provider, {**body, "messages": [question]})
+    further = {"role": "assistant", "tool_calls": first["tool_calls"]}
+    result = {"role": "tool", "tool_call_id": first["tool_calls"][0]["id"], "content": "晴"}
+    loop = [question, first, result, further, result]
+
+    answer, *_, dropped = await call(session, provider, {**body, "messages": loop})
+
+    assert answer["reasoning_content"]
+    assert dropped == ()
+
+
+async def test_a_loop_that_is_over_may_have_lost_its_thinking(aiohttp_server, session):
+    provider = provider_at(await aiohttp_server(fake_anthropic()))
+    question = {"role": "user", "content": "hi"}
+    first, *_ = await call(session, provider, {"tools": [WEATHER], "messages": [question]})
+    result = {"role": "tool", "tool_call_id": first["tool_calls"][0]["id"], "content": "晴"}
+    over = [question, first, result, {"role": "assistant", "content": "Sunny."}, question]
+
+    answer, *_, dropped = await call(session, provider, {**MANUAL, "messages": over})
+
+    assert answer["reasoning_content"]
+    assert dropped == ()
+
+
 async def test_a_stream_says_what_the_whole_answer_says(aiohttp_server, session):
     provider = provider_at(await aiohttp_server(fake_anthropic()))
     body = {
