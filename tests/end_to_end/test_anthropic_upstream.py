@@ -1,6 +1,7 @@
 """OpenAI clients talk to Claude: text, streams, and tool loops with signed thinking.
 
-The upstream refuses a tool loop whose thinking is missing or was touched, as the real API does.
+The upstream refuses a tool loop whose thinking was touched, and one whose thinking is missing where
+the client set a budget by hand, as the real API does.
 """
 
 import json

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,9 +18,12 @@ from gateway.telemetry.line_writer import LineWriter
 def pipe() -> Iterator[tuple[int, int]]:
     read_fd, write_fd = os.pipe()
     yield read_fd, write_fd
-    os.close(write_fd)
     with suppress(OSError):  # one test closes this end itself
         os.close(read_fd)
+    for thread in threading.enumerate():
+        if thread.name == "log":  # or it would write into whatever gets this descriptor next
+            thread.join(5)
+    os.close(write_fd)
 
 
 def read(fd: int) -> bytes:
