@@ -32,6 +32,7 @@ from .routing import strategies
 from .routing.classifier import Classifier
 from .routing.latency import Latency
 from .server.door import Door, Serving
+from .server.listener import Listener
 from .stores.keys import KeyFile, KeyRing
 from .telemetry import workers
 from .telemetry.exposition import CONTENT_TYPE
@@ -133,7 +134,7 @@ class Gateway:
             loaded = await asyncio.to_thread(self.load)
             if loaded.version == before.loaded.version:
                 return
-            # In a thread: prices of models that were not there before take half a second.
+            # In a thread: prices of models that were not there before take a tenth of a second.
             rooms = await asyncio.to_thread(build_rooms, loaded, self.permanent, before.connected)
         except ConfigError as error:
             self.metrics.config_rejected()
@@ -190,8 +191,7 @@ class Gateway:
 
     async def close(self) -> None:
         retired = [connected for _, connected in self._retired]
-        for connected in [*self.rooms.connected.values(), *retired]:
-            await connected.upstream.close()
+        await _close([*self.rooms.connected.values(), *retired])
 
     async def watch(self) -> None:
         """Follow the configuration and the key file until cancelled.
@@ -224,8 +224,7 @@ class Gateway:
         """Close upstreams that nothing new goes to, once what was under way must have ended."""
         due = [connected for close_at_s, connected in self._retired if close_at_s <= now_s]
         self._retired = [entry for entry in self._retired if entry[0] > now_s]
-        for connected in due:
-            await connected.upstream.close()
+        await _close(due)
 
 
 @dataclass(frozen=True)
@@ -243,7 +242,7 @@ async def run(gateway: Gateway, listen: Listen, started: Callable[[], None]) -> 
     """Serve until SIGTERM or SIGINT, then let calls under way finish. A second signal stops at
     once. Raises ConfigError if an address cannot be listened on."""
     shutdown_timeout_s = gateway.rooms.loaded.config.server.shutdown_timeout_s
-    public = web.AppRunner(
+    public = Listener(
         gateway.public_app(),
         handler_cancellation=True,
         access_log=None,
@@ -295,6 +294,14 @@ def _on_signals(gateway: Gateway, stop: asyncio.Event) -> None:
     loop.add_signal_handler(signal.SIGTERM, on_stop)
     loop.add_signal_handler(signal.SIGINT, on_stop)
     loop.add_signal_handler(signal.SIGHUP, gateway.want_reload)
+
+
+async def _close(upstreams: Iterable[Connected]) -> None:
+    for connected in upstreams:
+        try:
+            await connected.upstream.close()
+        except Exception as error:  # a plugin's fault must not keep the others open
+            log.error("an upstream could not be closed", exc_info=error)
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -17,7 +17,7 @@ from .config_prices import TokenPriceConfig
 from .contracts import EmbeddedProvider, ProviderSettings, Upstream
 from .errors import ConfigError
 from .limits.in_flight import InFlight
-from .limits.pacing import Pacing
+from .limits.pacing import Gate, gate_for
 from .money.prices import PriceBook
 from .money.spend import Spend
 from .pipeline import Pipeline
@@ -41,11 +41,12 @@ TYPICAL_USAGE = Usage(input_tokens=1_000_000, output_tokens=250_000)
 
 @dataclass(frozen=True)
 class Connected:
-    """A live provider together with the upstream that it is reached over."""
+    """A live provider with what a reload leaves alone while its settings are the same."""
 
     settings: ProviderSettings
     provider: Any
     upstream: Upstream
+    gate: Gate | None
 
 
 class View:
@@ -62,7 +63,9 @@ class View:
         if price is None:
             return UNKNOWN_PRICE_NANO
         cost = price.cost(TYPICAL_USAGE, time.time())
-        return cost.nano if cost.currency == "USD" else int(cost.nano / self._cny_per_usd)
+        if cost.currency == "CNY":
+            return int(cost.nano / self._cny_per_usd)
+        return cost.nano if cost.currency == "USD" else UNKNOWN_PRICE_NANO
 
 
 class Costs:
@@ -110,7 +113,7 @@ class Rooms:
 def build_rooms(
     loaded: LoadedConfig, permanent: Permanent, before: Mapping[str, Connected]
 ) -> Rooms:
-    """Raises ConfigError. A provider of ``before`` with the same settings keeps its connections."""
+    """Raises ConfigError. A provider of ``before`` with the same settings stays connected."""
     connected = _connect(loaded, permanent, before)
     catalog = build_catalog(
         loaded.config,
@@ -141,7 +144,7 @@ def _connect(
                     "URL in effect (see plugins/README.md)"
                 )
             upstream = _upstream(provider, settings, permanent.environ)
-            known = Connected(settings, provider, upstream)
+            known = Connected(settings, provider, upstream, gate_for(settings))
         connected[name] = known
     return connected
 
@@ -183,9 +186,8 @@ def _pipeline(
     prices: PriceBook,
 ) -> Pipeline:
     view = View(prices, permanent.latency, Decimal(loaded.config.money.cny_per_usd))
-    pacing = Pacing(loaded.providers)
     routes = {
-        name: Route(c.provider, c.upstream, c.settings.timeouts, pacing.gate(name))
+        name: Route(c.provider, c.upstream, c.settings.timeouts, c.gate)
         for name, c in connected.items()
     }
     attempts = Attempts(
@@ -209,7 +211,7 @@ def _pipeline(
 
 
 def _price_shown(prices: PriceBook, target: Target) -> dict[str, Any] | None:
-    """A target's price for ``/v1/models``; dormant targets are not looked up."""
+    """The base price of a target for ``/v1/models``; None for stand-ins and where nobody knows."""
     price = None if target.rehearsal else prices.price(target)
     if price is None:
         return None

@@ -1,4 +1,4 @@
-"""The command ``daobo``: serve, check, plugins, keys. Errors are sentences, not tracebacks."""
+"""The command ``daobo``. Errors are sentences, not tracebacks."""
 
 from __future__ import annotations
 

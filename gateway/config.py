@@ -57,9 +57,9 @@ class ModelConfig(_Model):
     weights: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     """For the strategy ``weighted``: target → weight, 1 where nothing is said."""
     price: TokenPriceConfig | str | None = None
-    """A price, or ``provider/model`` in the price book where the target's own name is unknown."""
+    """A price, or ``family/model``: that of another model, where the target's own is unknown."""
     target_prices: dict[str, TokenPriceConfig | str] = Field(default_factory=dict)
-    """The same for single targets, such as a relay that the price book does not know."""
+    """The same for single targets, such as those of a relay that no price list knows."""
     description: str = ""
 
 
@@ -105,7 +105,8 @@ class GatewayConfig(_Model):
     server: ServerConfig = ServerConfig()
     plugins: PluginsConfig = PluginsConfig()
     rehearsal: Literal["never", "fallback", "always"] = "fallback"
-    """May embedded stand-ins answer: never, after every live target has failed, or always."""
+    """May embedded stand-ins answer for other models: never, after every live target has failed,
+    or always. Asked for by its own name, one answers in any case."""
     rehearsal_model: str | None = None
     """The stand-in at the end of the ladder of models and tasks that name none."""
     max_attempts: int = Field(3, gt=0, le=10)

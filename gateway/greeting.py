@@ -1,4 +1,4 @@
-"""What ``daobo serve`` says when it is ready: where it is, the key, what is live, what to paste."""
+"""What ``daobo serve`` says when it is ready, and the tables of ``daobo check``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ MODEL_IN_EXAMPLE = "draft"
 
 
 def greet(out: Console, gateway: Gateway, listen: Listen, new_key: str | None) -> None:
-    """Print it. ``new_key`` is the text of a key that was just made."""
+    """Print where it is, the key, what is live and what to paste.
+
+    ``new_key`` is the text of a key that was just made.
+    """
     host = f"[{listen.host}]" if ":" in listen.host else listen.host
     base_url = f"http://{host}:{listen.port}/v1"
     out.print("\n[bold]Daobo 导播[/bold] is on air\n")

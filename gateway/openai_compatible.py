@@ -38,6 +38,9 @@ from .schema import (
 _TELLING = re.compile(rb'"(?:usage|error|finish_reason)"\s*:\s*[^n\s]')
 """A chunk worth parsing: one of these fields with a value that is not null."""
 
+_STATUS = re.compile(r"[45][0-9]{2}")
+MAX_FINISH_REASON_CHARS = 100
+
 _CODES = {
     "context_length_exceeded": Outcome.CONTEXT_LENGTH_EXCEEDED,
     "content_policy_violation": Outcome.CONTENT_POLICY,
@@ -118,7 +121,7 @@ class OpenAICompatible:
             raise CallError(
                 Outcome.UPSTREAM_GARBLED, f"the upstream's answer has no choices: {quoted(body)}"
             )
-        return Answer(body, read_usage(answer.get("usage")), choices[0].get("finish_reason"))
+        return Answer(body, read_usage(answer.get("usage")), _finish_reason(_objects(choices)[0]))
 
     async def parse_stream(
         self, request: ChatRequest, events: AsyncIterator[Event]
@@ -147,8 +150,8 @@ class OpenAICompatible:
         choices = chunk.get("choices") or []
         usage = chunk.get("usage")
         finish_reason = None
-        for choice in choices:
-            finish_reason = choice.get("finish_reason") or finish_reason
+        for choice in _objects(choices):
+            finish_reason = _finish_reason(choice) or finish_reason
             usage = usage or choice.get("usage")
         return ChatChunk(event.raw, read_usage(usage), finish_reason, bool(usage and not choices))
 
@@ -201,7 +204,7 @@ class OpenAICompatible:
         fields = error if isinstance(error, dict) else {"message": str(error)}
         code = fields.get("code")
         code = str(code) if code is not None else None
-        if status == 200 and code and code.isdigit() and 400 <= int(code) < 600:
+        if status == 200 and code and _STATUS.fullmatch(code):
             status = int(code)
         by_status = Outcome.UPSTREAM_FAILED if status == 200 else outcome_of_status(status)
         codes = {**_CODES, **self.error_codes}
@@ -217,6 +220,18 @@ class OpenAICompatible:
         )
 
 
+def _objects(choices: Any) -> list[dict[str, Any]]:
+    """Raises CallError(UPSTREAM_GARBLED) for choices that are none."""
+    if type(choices) is list and all(type(choice) is dict for choice in choices):
+        return choices
+    raise CallError(Outcome.UPSTREAM_GARBLED, "the upstream's choices are not a list of objects")
+
+
+def _finish_reason(choice: Mapping[str, Any]) -> str | None:
+    reason = choice.get("finish_reason")
+    return str(reason)[:MAX_FINISH_REASON_CHARS] if reason else None
+
+
 def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
@@ -230,7 +245,12 @@ def _pack_floats(entries: list[Any]) -> bool:
     for entry in entries:
         vector = entry.get("embedding") if isinstance(entry, dict) else None
         if isinstance(vector, list):
-            raw = struct.pack(f"<{len(vector)}f", *vector)
+            try:
+                raw = struct.pack(f"<{len(vector)}f", *vector)
+            except (struct.error, OverflowError):
+                raise CallError(
+                    Outcome.UPSTREAM_GARBLED, "the upstream's embedding is not a list of floats"
+                ) from None
             entry["embedding"] = base64.b64encode(raw).decode()
             packed = True
     return packed

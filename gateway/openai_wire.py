@@ -52,53 +52,56 @@ def read_retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 
 def read_usage(usage: Any) -> Usage | None:
-    """An OpenAI ``usage`` object as disjoint classes; None if there is none.
+    """An OpenAI ``usage`` object as disjoint classes; None if there is none, or none that counts.
 
     OpenAI's totals include their details; DeepSeek and Moonshot name their cache hits in a field
     of their own.
     """
-    if not isinstance(usage, dict):
+    if not isinstance(usage, dict) or not any(type(usage.get(name)) is int for name in _TOTALS):
         return None
-    prompt = _details(usage, "prompt_tokens_details")
-    completion = _details(usage, "completion_tokens_details")
-    cache_read = (
-        _count(prompt, "cached_tokens")
-        or _count(usage, "prompt_cache_hit_tokens")
-        or _count(usage, "cached_tokens")
-    )
-    cache_write = _count(prompt, "cache_write_tokens")
-    image_in, audio_in = _count(prompt, "image_tokens"), _count(prompt, "audio_tokens")
-    reasoning = _count(completion, "reasoning_tokens")
-    image_out, audio_out = _count(completion, "image_tokens"), _count(completion, "audio_tokens")
-    fresh = _count(usage, "prompt_tokens") - cache_read - cache_write - image_in - audio_in
-    visible = _count(usage, "completion_tokens") - reasoning - audio_out - image_out
-    return Usage(
-        input_tokens=max(0, fresh),
-        cache_read_tokens=cache_read,
-        cache_write_tokens=cache_write,
-        image_input_tokens=image_in,
-        audio_input_tokens=audio_in,
-        output_tokens=max(0, visible),
-        reasoning_tokens=reasoning,
-        image_output_tokens=image_out,
-        audio_output_tokens=audio_out,
-    )
+    inputs: dict[str, Any] = _details(usage.get("prompt_tokens_details"), _INPUT_CLASSES)
+    outputs: dict[str, Any] = _details(usage.get("completion_tokens_details"), _OUTPUT_CLASSES)
+    if "cache_read_tokens" not in inputs:
+        for name in _CACHE_HITS:
+            if hits := _count(usage.get(name)):
+                inputs["cache_read_tokens"] = hits
+                break
+    fresh = _count(usage.get("prompt_tokens")) - sum(inputs.values())
+    visible = _count(usage.get("completion_tokens")) - sum(outputs.values())
+    return Usage(input_tokens=max(0, fresh), output_tokens=max(0, visible), **inputs, **outputs)
 
 
 ABSURD_COUNT = 1 << 40
 """No call uses so many tokens; a larger figure is an upstream's fault and must not do harm."""
-_NO_DETAILS: Mapping[str, Any] = {}
+_TOTALS = ("prompt_tokens", "completion_tokens", "total_tokens")
+_CACHE_HITS = ("prompt_cache_hit_tokens", "cached_tokens")
+_INPUT_CLASSES = {
+    "cached_tokens": "cache_read_tokens",
+    "cache_write_tokens": "cache_write_tokens",
+    "image_tokens": "image_input_tokens",
+    "audio_tokens": "audio_input_tokens",
+}
+_OUTPUT_CLASSES = {
+    "reasoning_tokens": "reasoning_tokens",
+    "image_tokens": "image_output_tokens",
+    "audio_tokens": "audio_output_tokens",
+}
 
 
-def _details(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    details = usage.get(name)
-    return details if type(details) is dict else _NO_DETAILS
+def _details(details: Any, classes: Mapping[str, str]) -> dict[str, int]:
+    """The counts above 0 in a ``…_details`` object, by our token class."""
+    if type(details) is not dict:
+        return {}
+    return {
+        classes[name]: _count(value)
+        for name, value in details.items()
+        if value and name in classes and _count(value)
+    }
 
 
-def _count(counts: Mapping[str, Any], name: str) -> int:
+def _count(value: Any) -> int:
     """A count as the upstream gives it; what is no count at all is none."""
-    count = counts.get(name)
-    return min(count, ABSURD_COUNT) if type(count) is int and count > 0 else 0
+    return min(value, ABSURD_COUNT) if type(value) is int and value > 0 else 0
 
 
 def completion_body(

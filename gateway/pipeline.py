@@ -81,17 +81,17 @@ class Pipeline:
             raise self._failed(journey, error) from error
         finally:
             record = journey.record(self._clock())
-            self._tell(self._money.settle, hold, record)
-            for observer in self._observers:
-                self._tell(observer, record)
+            try:
+                self._money.settle(hold, record)
+            except Exception as error:
+                self._report_failure("a call could not be settled", error)
+            self._tell_observers(record)
 
     def refuse(self, call: Call, error: CallError) -> None:
         """Record a call that was refused at the door, before there was anything to plan."""
         journey = Journey(call)
         self._failed(journey, error)
-        record = journey.record(self._clock())
-        for observer in self._observers:
-            self._tell(observer, record)
+        self._tell_observers(journey.record(self._clock()))
 
     def _failed(self, journey: Journey, error: BaseException) -> BaseException:
         """Write the failure down; what nobody foresaw becomes an error that says so."""
@@ -110,9 +110,9 @@ class Pipeline:
         journey.detail = error.message
         return error
 
-    def _tell(self, listener: Callable[..., None], *facts: Any) -> None:
-        """One listener's fault must not take the record from the others."""
-        try:
-            listener(*facts)
-        except Exception as error:
-            self._report_failure(f"{listener!r} failed on the record of a call", error)
+    def _tell_observers(self, record: CallRecord) -> None:
+        for observer in self._observers:
+            try:
+                observer(record)
+            except Exception as error:  # one observer's fault must not keep the record from others
+                self._report_failure(f"{observer!r} failed on the record of a call", error)

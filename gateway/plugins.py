@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, version
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
@@ -105,23 +105,11 @@ def discover(
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     collector = _Collector()
-    infos = []
-    for name, plugin in core:
-        infos.append(_take(manager, collector, name, plugin, "daobo (core)", _own_version()))
-    for point in enabled:
-        distribution = _distribution(point)
-        version = point.dist.version if point.dist else "?"
-        try:
-            plugin = point.load()
-        except Exception as error:
-            raise ConfigError(_broken(point, distribution, f"cannot be imported: {error!r}")) from (
-                error
-            )
-        try:
-            infos.append(_take(manager, collector, point.name, plugin, distribution, version))
-        except Exception as error:
-            why = " ".join(str(error).split()) or repr(error)
-            raise ConfigError(_broken(point, distribution, f"failed to register: {why}")) from error
+    infos = [
+        _take(manager, collector, name, plugin, "daobo (core)", version("daobo"))
+        for name, plugin in core
+    ]
+    infos += [_take_installed(manager, collector, point) for point in enabled]
     return Registry(
         MappingProxyType(collector.providers),
         MappingProxyType(collector.strategies),
@@ -131,13 +119,31 @@ def discover(
     )
 
 
+def _take_installed(
+    manager: pluggy.PluginManager, collector: _Collector, point: EntryPoint
+) -> PluginInfo:
+    """Import and register; whatever a plugin raises becomes one sentence with its name."""
+    try:
+        plugin = point.load()
+    except Exception as error:
+        raise _broken(point, f"cannot be imported: {error!r}") from error
+    distribution_version = point.dist.version if point.dist else "?"
+    try:
+        return _take(
+            manager, collector, point.name, plugin, _distribution(point), distribution_version
+        )
+    except Exception as error:
+        why = " ".join(str(error).split()) or repr(error)
+        raise _broken(point, f"failed to register: {why}") from error
+
+
 def _take(
     manager: pluggy.PluginManager,
     collector: _Collector,
     name: str,
     plugin: object,
     distribution: str,
-    version: str,
+    distribution_version: str,
 ) -> PluginInfo:
     if manager.has_plugin(name):
         raise ConfigError(f"another plugin is called {name!r} too")
@@ -153,7 +159,7 @@ def _take(
         manager.subset_hook_caller(hook, others)(register=register)
     if any(caller.name == "configure_app" for caller in manager.get_hookcallers(plugin) or ()):
         collector.log.append("app hook")
-    return PluginInfo(name, distribution, version, tuple(collector.log))
+    return PluginInfo(name, distribution, distribution_version, tuple(collector.log))
 
 
 def _refuse_duplicates(points: list[EntryPoint]) -> None:
@@ -170,14 +176,8 @@ def _distribution(point: EntryPoint) -> str:
     return point.dist.name if point.dist else "unknown distribution"
 
 
-def _broken(point: EntryPoint, distribution: str, why: str) -> str:
-    return (
-        f"the plugin {point.name!r} ({point.value}, from {distribution}) {why}. "
+def _broken(point: EntryPoint, why: str) -> ConfigError:
+    return ConfigError(
+        f"the plugin {point.name!r} ({point.value}, from {_distribution(point)}) {why}. "
         f"Mend or uninstall it, or add {point.name!r} to plugins.disabled."
     )
-
-
-def _own_version() -> str:
-    from importlib.metadata import version
-
-    return version("daobo")

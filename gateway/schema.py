@@ -4,7 +4,7 @@ What is made anew for each call is a NamedTuple: as frozen as a frozen dataclass
 the price.
 
 Units stand in the names: ``_s`` seconds, ``_tokens`` tokens, ``_nano`` billionths of a currency
-unit. Nothing here imports anything of the gateway.
+unit. Of the gateway, only the outcome table is imported.
 """
 
 from __future__ import annotations
@@ -34,15 +34,13 @@ class Capability(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Money:
-    """An amount in billionths of its currency's unit. Integers only; rounding is upwards."""
+    """An amount in billionths of its currency's unit. Integers only; rounding is upwards.
+
+    The order means something within one currency only.
+    """
 
     nano: int
     currency: str = "USD"
-
-    def __add__(self, other: Money) -> Money:
-        if other.currency != self.currency:
-            raise ValueError(f"cannot add {other.currency} to {self.currency}")
-        return Money(self.nano + other.nano, self.currency)
 
     def __str__(self) -> str:
         units, nano = divmod(abs(self.nano), 1_000_000_000)
@@ -296,7 +294,7 @@ class CallRecord(NamedTuple):
     cost: Money | None = None
     """None if the price is not known; rehearsal costs 0."""
     list_cost: Money | None = None
-    """What the same usage costs at list price on the target's public model."""
+    """What the same usage costs at list price; for a stand-in, at the target it stands for."""
     time_to_first_token_s: float | None = None
     chunks: int = 0
     finish_reason: str | None = None

@@ -1,7 +1,7 @@
 """Volcengine Ark (Doubao and others). A target's model may be an endpoint id, ``ep-…``.
 
-BytePlus is reached by ``base_url``. https://www.volcengine.com/docs/82379/1299023
-(read 2026-11-22).
+BytePlus is reached by ``base_url``. Error codes as collected on 2026-11-22, not checked against
+the page: https://www.volcengine.com/docs/82379/1299023.
 """
 
 from __future__ import annotations

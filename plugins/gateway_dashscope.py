@@ -1,7 +1,8 @@
 """Alibaba Cloud Model Studio (Bailian) in its OpenAI-compatible mode.
 
 Key, model and region belong together: other regions, and workspaces with a host of their own, are
-reached by ``base_url``. https://help.aliyun.com/zh/model-studio/error-code (read 2026-11-22).
+reached by ``base_url``. Error codes as collected on 2026-11-22, not checked against the page:
+https://help.aliyun.com/zh/model-studio/error-code.
 """
 
 from __future__ import annotations

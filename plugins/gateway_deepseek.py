@@ -4,7 +4,8 @@
 loop each assistant message must carry the ``reasoning_content`` that it came with, or the call is
 a 400. While a request queues, the stream carries comments only.
 
-https://api-docs.deepseek.com (thinking_mode, error_codes; read 2026-11-22).
+As collected on 2026-11-22, not checked against the pages: https://api-docs.deepseek.com
+(thinking_mode, error_codes).
 """
 
 from __future__ import annotations

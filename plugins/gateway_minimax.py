@@ -1,8 +1,8 @@
 """MiniMax. A failure may come with status 200, as ``base_resp`` where others have ``error``.
 
 Some models write ``<think>…</think>`` into the content, which passes as it is. The address in
-China is reached by ``base_url``. https://platform.minimax.io/docs/api-reference/errorcode
-(read 2026-11-22).
+China is reached by ``base_url``. Error codes as collected on 2026-11-22, not checked against the
+page: https://platform.minimax.io/docs/api-reference/errorcode.
 """
 
 from __future__ import annotations

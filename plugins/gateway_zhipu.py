@@ -1,7 +1,7 @@
 """Zhipu (GLM). Numeric error codes say what the status does not: an empty account is a 429.
 
-The path has no ``/v1``; Z.ai is reached by ``base_url``. https://docs.z.ai/api-reference/api-code
-(read 2026-11-22).
+The path has no ``/v1``; Z.ai is reached by ``base_url``. Error codes as collected on 2026-11-22,
+not checked against the page: https://docs.z.ai/api-reference/api-code.
 """
 
 from __future__ import annotations

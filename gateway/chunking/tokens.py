@@ -1,4 +1,4 @@
-"""How many tokens is a text? Cheap upper bounds first, an estimate where it could matter."""
+"""How many tokens is a text? An estimate, from the characters alone."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ close is left to the upstream, which knows."""
 
 
 def estimate_tokens(text: str) -> int:
-    """Tokens of a text, by the share of characters beyond Latin script."""
-    narrow = len(text.encode("ascii", "ignore")) if not text.isascii() else len(text)
+    """Tokens of a text, by its characters within ASCII and beyond."""
+    narrow = len(text.encode("ascii", "ignore"))
     wide = len(text) - narrow
     return int(wide * WIDE_TOKENS_PER_CHAR + narrow * NARROW_TOKENS_PER_CHAR) + 1
 

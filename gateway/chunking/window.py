@@ -1,7 +1,7 @@
 """Decides whether a call fits its targets' context windows, before anything is sent.
 
 No text has more tokens than UTF-8 bytes, so the size of the body settles nearly every call
-without counting anything.
+without counting anything. (Images named by their address may have; those the upstream counts.)
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from gateway.errors import CallError, Outcome
 from gateway.schema import Call, Plan
 
 from .tokens import estimate_chat_tokens
+
+_UNBOUNDED = 1 << 62
 
 
 class Window:
@@ -42,6 +44,3 @@ class Window:
                 param="messages",
             )
         return plan._replace(targets=fitting, skipped=plan.skipped + too_small)
-
-
-_UNBOUNDED = 1 << 62

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiolimiter import AsyncLimiter
@@ -12,22 +12,15 @@ from gateway.contracts import ProviderSettings
 from gateway.errors import CallError, Outcome
 
 
-class Pacing:
-    """One gate for each provider that sets ``requests_per_minute`` or ``max_concurrency``."""
-
-    def __init__(self, providers: Mapping[str, ProviderSettings]) -> None:
-        self._gates = {
-            name: _Gate(settings)
-            for name, settings in providers.items()
-            if settings.requests_per_minute or settings.max_concurrency
-        }
-
-    def gate(self, provider: str) -> _Gate | None:
-        """None for a provider without limits of its own."""
-        return self._gates.get(provider)
+def gate_for(settings: ProviderSettings) -> Gate | None:
+    """None for a provider without limits of its own."""
+    limited = settings.requests_per_minute or settings.max_concurrency
+    return Gate(settings) if limited else None
 
 
-class _Gate:
+class Gate:
+    """One provider's ``requests_per_minute`` and ``max_concurrency``."""
+
     def __init__(self, settings: ProviderSettings) -> None:
         rpm, concurrency = settings.requests_per_minute, settings.max_concurrency
         self._rate = AsyncLimiter(rpm, 60.0) if rpm else None

@@ -1,8 +1,8 @@
 """Prices from the ``genai-prices`` package, compiled to integers.
 
 The package (https://github.com/pydantic/genai-prices, 0.2.3 read 2026-11-22) ships its price
-list, asks no network for it, and states all prices in US dollars. Importing it takes about half
-a second, therefore it happens inside a function and only if no cached result serves.
+list, asks no network for it, and states all prices in US dollars. Importing it costs every start
+a tenth of a second, therefore it happens inside a function and only if no cached result serves.
 """
 
 from __future__ import annotations

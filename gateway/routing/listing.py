@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.config import GatewayConfig
-from gateway.schema import Capability, Target
+from gateway.schema import Target
 
 from .catalog import Catalog, Route
 
@@ -68,13 +68,10 @@ def _details(
         "rehearsal": bool(first and first.rehearsal),
         "context_tokens": max(contexts) if contexts else None,
         "max_output_tokens": first.max_output_tokens if first else None,
-        "capabilities": sorted({Capability(c) for t in configured for c in t.capabilities}),
+        "capabilities": sorted({c for t in configured for c in t.capabilities}),
         "ladder": [
-            {"target": t.name, "live": True, "rehearsal": t.rehearsal, "price": prices_of(t)}
-            for t in route.targets
-        ]
-        + [
-            {"target": t.name, "live": False, "rehearsal": t.rehearsal, "price": prices_of(t)}
-            for t in route.dormant
+            {"target": t.name, "live": live, "rehearsal": t.rehearsal, "price": prices_of(t)}
+            for live, targets in ((True, route.targets), (False, route.dormant))
+            for t in targets
         ],
     }

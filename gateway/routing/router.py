@@ -8,7 +8,7 @@ name is always honoured; a task beside it adds everything but the model.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from gateway.contracts import RouteView
@@ -19,6 +19,7 @@ from .catalog import Catalog, Route, TaskRules
 from .classifier import Classifier
 from .needs import chat_needs
 
+_is_stand_in = attrgetter("rehearsal")
 _NO_RULES = TaskRules()
 _EMBEDDINGS: set[str] = {Capability.EMBEDDINGS}
 OWN_METADATA = frozenset({"task", "project", "season", "episode", "scene", "shot"})
@@ -41,7 +42,7 @@ class Router:
         self._classifier = classifier
 
     def plan(self, call: Call) -> Plan:
-        """Raises CallError: UNKNOWN_MODEL, UNSUPPORTED, NO_TARGET."""
+        """Raises CallError: UNKNOWN_MODEL, INVALID_REQUEST, UNSUPPORTED, NO_TARGET."""
         choice = self._choose(call)
         rules = self._rules(call, choice.task)
         body = _without_own_words({**rules.parameters, **call.body})
@@ -76,7 +77,7 @@ class Router:
             return _Choice(route, "target", self._declared_task(call)[0])
         if name == "auto":
             return self._auto(call)
-        raise unknown_model(name, catalog)
+        raise _unknown_model(name, catalog)
 
     def _auto(self, call: Call) -> _Choice:
         tasks = self.catalog.tasks
@@ -120,20 +121,11 @@ class Router:
         self, call: Call, route: Route, needs: set[str]
     ) -> tuple[list[Target], tuple[str, ...]]:
         """The live targets that can do it, and why the others cannot."""
-        if all(needs <= target.capabilities for target in route.targets) and route.targets:
-            return list(route.targets), ()
         able = [target for target in route.targets if needs <= target.capabilities]
-        skipped = tuple(
-            f"{target.name} cannot do {', '.join(sorted(needs - target.capabilities))}"
-            for target in route.targets
-            if not needs <= target.capabilities
-        )
-        skipped += tuple(
-            f"{target.name} waits for the key of its provider {target.provider!r}"
-            if needs <= target.capabilities
-            else f"{target.name} cannot do {', '.join(sorted(needs - target.capabilities))}"
-            for target in route.dormant
-        )
+        if able and len(able) == len(route.targets):
+            return able, ()
+        configured = (*route.targets, *route.dormant)
+        skipped = tuple(_why_not(target, needs) for target in configured if target not in able)
         if able:
             return able, skipped
         waits = any(needs <= target.capabilities for target in route.dormant)
@@ -146,6 +138,12 @@ class Router:
         )
 
 
+def _why_not(target: Target, needs: set[str]) -> str:
+    if lacking := needs - target.capabilities:
+        return f"{target.name} cannot do {', '.join(sorted(lacking))}"
+    return f"{target.name} waits for the key of its provider {target.provider!r}"
+
+
 def _without_own_words(body: dict[str, Any]) -> dict[str, Any]:
     """Takes out of ``metadata`` what was meant for the gateway; upstreams may refuse it."""
     metadata = body.get("metadata")
@@ -156,10 +154,6 @@ def _without_own_words(body: dict[str, Any]) -> dict[str, Any]:
         else:
             del body["metadata"]
     return body
-
-
-def _is_stand_in(target: Target) -> bool:
-    return target.rehearsal
 
 
 def _output_cap(
@@ -177,18 +171,18 @@ def _output_cap(
     return cap, (f"max_tokens lowered from {asked} to {cap}, the cap of task {task}",)
 
 
-def _what_next(catalog: Catalog, needs: Collection[str]) -> str:
+def _what_next(catalog: Catalog, needs: set[str]) -> str:
     fits = [
         name
         for name, route in {**catalog.tasks, **catalog.models}.items()
-        if any(set(needs) <= target.capabilities for target in route.targets)
+        if any(needs <= target.capabilities for target in route.targets)
     ]
     if not fits:
         return f"No live model can do {', '.join(sorted(needs))}; set a provider's key."
     return f"These can: {', '.join(fits[:8])}."
 
 
-def unknown_model(name: str, catalog: Catalog) -> CallError:
+def _unknown_model(name: str, catalog: Catalog) -> CallError:
     """The error for a name that leads nowhere, with the names that are near."""
     known = [*catalog.tasks, *catalog.models, *catalog.targets]
     near = difflib.get_close_matches(name[:100], known, n=3, cutoff=0.4)

@@ -14,9 +14,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from gateway.errors import CallError, Outcome
+
+SLOW_BODY_S = 30.0
+MIN_BODY_BYTES_PER_S = 1024
+"""What a client may take its time for: half a minute, and a second for each KiB that came."""
 
 LOOP_BYTES = 256 * 1024
 """Larger bodies are parsed in a worker thread, so that the event loop never waits for them."""
@@ -26,13 +30,40 @@ async def read_json(request: web.Request, max_bytes: int) -> tuple[dict[str, Any
     """The body's object and its size in bytes. Raises CallError."""
     if request.content_length is not None and request.content_length > max_bytes:
         raise _too_large(max_bytes)
-    try:
-        raw = await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise _too_large(max_bytes) from None
+    raw = await _read(request.content, max_bytes)
     if len(raw) > LOOP_BYTES:
         return await asyncio.to_thread(parse_object, raw), len(raw)
     return parse_object(raw), len(raw)
+
+
+async def _read(content: StreamReader, max_bytes: int) -> bytes:
+    """All of the body, unpacked. Raises CallError."""
+    if content.is_eof() and content.exception() is None:  # it came together with its head
+        whole = content.read_nowait()
+        if len(whole) > max_bytes:
+            raise _too_large(max_bytes)
+        return whole
+    pieces: list[bytes] = []
+    size = 0
+    began_s = asyncio.get_running_loop().time()
+    try:
+        async with asyncio.timeout(None if content.is_eof() else SLOW_BODY_S) as patience:
+            while piece := await content.readany():
+                pieces.append(piece)
+                size += len(piece)
+                if size > max_bytes:
+                    raise _too_large(max_bytes)
+                if not content.is_eof():
+                    patience.reschedule(began_s + SLOW_BODY_S + size / MIN_BODY_BYTES_PER_S)
+    except TimeoutError:
+        raise CallError(
+            Outcome.REQUEST_TIMEOUT, f"only {size} bytes of the body came in time; send it again"
+        ) from None
+    except web.RequestPayloadError:
+        raise _invalid(
+            "the body cannot be read: its chunks or its content-encoding are broken"
+        ) from None
+    return b"".join(pieces)
 
 
 def parse_object(raw: bytes) -> dict[str, Any]:
@@ -72,11 +103,19 @@ def check_chat(body: dict[str, Any]) -> None:
         raise _wrong("messages", "a non-empty list", messages)
     for index, message in enumerate(messages):
         _check_message(message, index)
+    _check_fields(body)
+
+
+def _check_fields(body: dict[str, Any]) -> None:
     for name, value in body.items():
-        if value is not None and (rule := _CHAT_RULES.get(name)) is not None:
+        if value is not None and (rule := _RULES.get(name)) is not None:
             expected, holds = rule
             if not holds(value):
                 raise _wrong(name, expected, value)
+
+
+_LARGEST = (1 << 53) - 1
+"""Beyond it a JSON number is not the same number for everybody."""
 
 
 def _is_number(value: Any) -> bool:
@@ -88,7 +127,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def _is_positive(value: Any) -> bool:
-    return _is_whole(value) and value >= 1
+    return _is_whole(value) and 1 <= value <= _LARGEST
 
 
 def _is_list_of_objects(value: Any) -> bool:
@@ -97,12 +136,12 @@ def _is_list_of_objects(value: Any) -> bool:
 
 _FLAG = ("true or false", lambda value: isinstance(value, bool))
 _WHOLE = ("a whole number", _is_whole)
-_POSITIVE = ("a whole number of at least 1", _is_positive)
+_POSITIVE = ("a whole number between 1 and 9007199254740991", _is_positive)
 _NUMBER = ("a number", _is_number)
 _OBJECT = ("an object", lambda value: isinstance(value, dict))
 _OBJECTS = ("a list of objects", _is_list_of_objects)
 
-_CHAT_RULES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+_RULES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "stream": _FLAG,
     "parallel_tool_calls": _FLAG,
     "logprobs": _FLAG,
@@ -149,6 +188,7 @@ def check_embeddings(body: dict[str, Any]) -> None:
         raise _wrong("input", "a non-empty string or list", body.get("input"))
     if body.get("encoding_format") not in (None, "float", "base64"):
         raise _wrong("encoding_format", "'float' or 'base64'", body["encoding_format"])
+    _check_fields(body)
 
 
 def _check_model(body: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from .auth import KeyRing, authenticate
 from .calls import CHECKS, Arrival, read_call
 from .models import Listing, get_model, list_models
 from .paths import ENDPOINTS, Match, match, unknown_path
-from .replies import HttpClient, error_reply, json_reply
+from .replies import HttpClient, error_reply, header_text, json_reply
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Door:
         """
         for endpoint in ENDPOINTS:
             app.router.add_route("*", f"/v1/{endpoint}", self.handle)
-        app.router.add_route("*", "/{path:.*}", self.handle)
+        app.router.add_route("*", "/{path:(?s:.*)}", self.handle)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         serving = self._serving()
@@ -94,7 +94,9 @@ class Door:
 def _matched(request: web.Request) -> Match:
     found = match(request.path)
     if found is None:
-        raise unknown_path(request.method, request.path, f"{request.scheme}://{request.host}")
+        raise unknown_path(
+            request.method, request.path, f"{request.scheme}://{header_text(request.host)}"
+        )
     if request.method not in (found.method, "HEAD" if found.method == "GET" else None):
         raise CallError(
             Outcome.METHOD_NOT_ALLOWED,

@@ -16,6 +16,7 @@ from gateway.errors import CallError, Outcome
 from gateway.schema import Journey
 
 DRAIN_CHECK_S = 0.01
+MAX_DRAIN_CHECK_S = 0.1
 STALLED_WRITE_S = 60.0
 DEFAULT_RETRY_AFTER_S = 1.0
 MAX_RETRY_AFTER_S = 120.0
@@ -27,13 +28,8 @@ def header_text(value: str) -> str:
     """A value that is safe in a header: printable ASCII, one line, bounded."""
     if value.isascii() and value.isprintable() and len(value) <= 500:
         return value
-    return (
-        value[:500]
-        .encode("ascii", "backslashreplace")
-        .decode()
-        .replace("\r", "")
-        .replace("\n", " ")
-    )
+    text = value[:500].encode("ascii", "backslashreplace").decode().replace("\n", " ")
+    return "".join(filter(str.isprintable, text))
 
 
 class _Sent(web.StreamResponse):
@@ -63,12 +59,12 @@ class HttpClient:
     """
 
     def __init__(self, request: web.Request, call_id: str) -> None:
-        self._request = request
         self._call_id = call_id
         self._chunked = request.version >= HttpVersion11
         self._stays_open = request.keep_alive and self._chunked
         self._transport = request.transport
         self._protocol = request.protocol
+        self._on_drained: Callable[[], None] | None = None
         self.started = False
 
     @property
@@ -91,18 +87,38 @@ class HttpClient:
         return not self._protocol.writing_paused
 
     def when_drained(self, resume: Callable[[], None]) -> None:
-        loop = asyncio.get_running_loop()
+        """Only the last ``resume`` is called: one read may hold a thousand events, and each of
+        them finds the buffer full."""
+        watched = self._on_drained is not None
+        self._on_drained = resume
+        if not watched:
+            self._watch_buffer(DRAIN_CHECK_S)
+
+    def _watch_buffer(self, wait_s: float) -> None:
+        """Look again and again, less and less often, as long as the client takes something."""
+        loop, transport = asyncio.get_running_loop(), self._transport
+        unsent_bytes = transport.get_write_buffer_size() if transport else 0
         give_up_s = loop.time() + STALLED_WRITE_S
 
         def check() -> None:
-            if not self._protocol.writing_paused or self._transport is None:
-                resume()
+            nonlocal unsent_bytes, give_up_s, wait_s
+            if (
+                transport is None
+                or not self._protocol.connected
+                or not self._protocol.writing_paused
+            ):
+                resume, self._on_drained = self._on_drained, None
+                if resume is not None:
+                    resume()
+                return
+            if (left_bytes := transport.get_write_buffer_size()) < unsent_bytes:
+                unsent_bytes, give_up_s = left_bytes, loop.time() + STALLED_WRITE_S
             elif loop.time() > give_up_s:
-                self._transport.abort()
-            else:
-                loop.call_later(DRAIN_CHECK_S, check)
+                transport.abort()
+            wait_s = min(wait_s * 2, MAX_DRAIN_CHECK_S)
+            loop.call_later(wait_s, check)
 
-        loop.call_later(DRAIN_CHECK_S, check)
+        loop.call_later(wait_s, check)
 
     async def end_stream(self, journey: Journey) -> None:
         cost = f": cost {journey.cost} {journey.cost.currency}\n\n" if journey.cost else ""
@@ -131,35 +147,36 @@ class HttpClient:
 
     async def _drain(self) -> None:
         if self._protocol.writing_paused:
-            await self._request.writer.drain()
+            drained = asyncio.Event()
+            self.when_drained(drained.set)
+            await drained.wait()
 
     def _head(self, journey: Journey, framing: str) -> bytes:
-        lines = "".join([f"{name}: {value}\r\n" for name, value in self._told(journey)])
-        connection = "" if self._stays_open else "connection: close\r\n"
-        date = _date(int(journey.call.started_at_s))
-        return f"HTTP/1.1 200 OK\r\n{framing}{connection}date: {date}\r\n{lines}\r\n".encode()
-
-    def _told(self, journey: Journey) -> Iterator[tuple[str, str]]:
-        """The headers that say where the answer comes from."""
-        plan, target = journey.plan, journey.target
+        """The status line and the headers that say where the answer comes from."""
+        plan, target, cost = journey.plan, journey.target, journey.cost
         assert plan is not None
         assert target is not None
-        yield "x-request-id", self._call_id
-        yield "x-daobo-model", header_text(target.model)
-        yield "x-daobo-provider", target.provider
-        yield "x-daobo-route", plan.reason
-        yield "x-daobo-attempts", str(len(journey.attempts) + 1)
+        lines = [
+            f"HTTP/1.1 200 OK\r\n{framing}date: {_date(int(journey.call.started_at_s))}",
+            f"x-request-id: {self._call_id}",
+            f"x-daobo-model: {header_text(target.model)}",
+            f"x-daobo-provider: {target.provider}",
+            f"x-daobo-route: {plan.reason}",
+            f"x-daobo-attempts: {len(journey.attempts) + 1}",
+        ]
         if plan.task is not None:
-            yield "x-daobo-task", plan.task
+            lines.append(f"x-daobo-task: {plan.task}")
         if plan.confidence is not None:
-            yield "x-daobo-task-confidence", f"{plan.confidence:.2f}"
+            lines.append(f"x-daobo-task-confidence: {plan.confidence:.2f}")
         if target.rehearsal:
-            yield "x-daobo-rehearsal", "true"
-        if journey.cost is not None:
-            yield "x-daobo-cost", str(journey.cost)
-            yield "x-daobo-currency", journey.cost.currency
+            lines.append("x-daobo-rehearsal: true")
+        if cost is not None:
+            lines.append(f"x-daobo-cost: {cost}\r\nx-daobo-currency: {cost.currency}")
         if plan.warnings or journey.dropped:
-            yield "x-daobo-warning", header_text("; ".join(_warnings(journey)))
+            lines.append(f"x-daobo-warning: {header_text('; '.join(_warnings(journey)))}")
+        if not self._stays_open:
+            lines.append("connection: close")
+        return "\r\n".join([*lines, "", ""]).encode()
 
 
 _SENT = _Sent(keep_alive=True)

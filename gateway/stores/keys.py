@@ -112,7 +112,7 @@ class KeyRing:
         self._file = file
         self._default_project = default_project
         self._extra_key = extra_key
-        self._read_at: tuple[int, int, int] | None = None
+        self._stamp: tuple[int, int, int] | None = None
         self._callers: dict[bytes, Caller] = {}
         self.refresh()
 
@@ -123,10 +123,10 @@ class KeyRing:
         """Read the file again if it has changed. Raises ConfigError; the keys stay as they were."""
         try:
             stat = self._file.path.stat()
-            version = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
         except OSError:
-            version = (0, 0, 0)
-        if version == self._read_at:
+            stamp = (0, 0, 0)
+        if stamp == self._stamp:
             return
         keys = [key for key in self._file.read().values() if key.revoked_at_s is None]
         callers = {
@@ -136,4 +136,4 @@ class KeyRing:
         if self._extra_key:
             digest = bytes.fromhex(digest_of(self._extra_key))
             callers.setdefault(digest, Caller("key_environment", self._default_project))
-        self._callers, self._read_at = callers, version
+        self._callers, self._stamp = callers, stamp

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from operator import itemgetter
 
 from prometheus_client import CollectorRegistry, PlatformCollector, generate_latest
@@ -28,15 +28,6 @@ from .cells import (
 from .families import Labels, counter, histogram, sum_by, watched
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
-OPERATIONS: Mapping[str, str] = {
-    "chat": "chat",
-    "completions": "text_completion",
-    "embeddings": "embeddings",
-    "messages": "chat",
-    "responses": "chat",
-}
-"""``gen_ai.operation.name`` of each endpoint; one that is not here lends its own name."""
 
 _MODEL = ("gen_ai_provider_name", "gen_ai_request_model")
 _OUTCOMES = {outcome.label: outcome for outcome in Outcome}
@@ -69,10 +60,6 @@ class _CellsCollector(Collector):
 
 def _text(flag: bool) -> str:
     return "true" if flag else "false"
-
-
-def _operation(key: Key) -> str:
-    return OPERATIONS.get(key.endpoint, key.endpoint)
 
 
 def _read_calls(numbers: list[int]) -> int:
@@ -161,7 +148,7 @@ def _tokens_and_money(cells: Cells) -> Iterator[Metric]:
 
 def _histograms(cells: Cells) -> Iterator[Metric]:
     def by_model(key: Key) -> Labels:
-        return (_operation(key), key.provider, key.model)
+        return (key.endpoint, key.provider, key.model)
 
     operation = ("gen_ai_operation_name", *_MODEL)
     yield histogram(

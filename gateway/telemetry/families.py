@@ -57,8 +57,9 @@ def histogram(
         for key, numbers in cells.calls.items():
             part = numbers[layout.at : layout.end]
             if any(part):
-                known = sums.get(labels(key))
-                sums[labels(key)] = (
+                group = labels(key)
+                known = sums.get(group)
+                sums[group] = (
                     part if known is None else [a + b for a, b in zip(known, part, strict=True)]
                 )
         last = directions[position : position + 1]

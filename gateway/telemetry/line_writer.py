@@ -101,9 +101,13 @@ class LineWriter:
             return
         self._lines.append(line)
         self._bytes = size
-        if size >= self._flush_bytes:
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        """Now if enough has gathered, else in a moment: a handover costs more than many lines."""
+        if self._bytes >= self._flush_bytes:
             self._flush()
-        elif self._timer is None:
+        elif self._timer is None and self._loop is not None:
             self._timer = self._loop.call_later(self._flush_after_s, self._flush)
 
     def _flush(self) -> None:
@@ -129,7 +133,7 @@ class LineWriter:
             self._reported_lines = self.dropped_lines
             self.report_loss(new)
         if self._lines:
-            self._flush()
+            self._flush_soon()
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         while (batch := self._batches.get()) is not None:

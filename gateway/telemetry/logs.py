@@ -57,7 +57,6 @@ def configure_logging(format: Format = "auto", level: str = "info", fd: int = 1)
         return render(event)
 
     processors: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),

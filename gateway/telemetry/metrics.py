@@ -33,10 +33,12 @@ from .cells import (
     RawKey,
     merge,
 )
-from .exposition import OPERATIONS, render
+from .exposition import render
 from .readings import Readings
 
 OTHER = "other"
+ENDPOINTS = ("chat", "embeddings")
+"""Those that are served; they are ``gen_ai.operation.name`` too."""
 GUESSED = "auto-classifier"
 """The route reason of a call whose task was guessed."""
 MAX_CELLS = 2000
@@ -76,7 +78,7 @@ class Metrics(Readings):
         tasks: Collection[str],
         models: Collection[str],
         providers: Collection[str],
-        endpoints: Collection[str] = tuple(OPERATIONS),
+        endpoints: Collection[str] = ENDPOINTS,
         currencies: Collection[str] = ("USD", "CNY"),
     ) -> None:
         """The names that may become labels. ``models`` are the configured public names."""

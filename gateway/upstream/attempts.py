@@ -218,7 +218,11 @@ def chat_request(journey: Journey, target: Target) -> ChatRequest:
 async def _check_status(provider: Any, response: UpstreamResponse) -> None:
     if response.status == 200:
         return
-    body = await response.read(MAX_ERROR_BYTES)
+    try:
+        body = await response.read(MAX_ERROR_BYTES)
+    except CallError as error:
+        # The status is known all the same, and says more than how its explanation broke off.
+        body = error.message.encode()
     raise provider.parse_error(response.status, response.headers, body)
 
 

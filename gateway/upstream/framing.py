@@ -19,14 +19,17 @@ class EventSplitter:
     """Feed bytes, get the events that they complete; ``flush`` at the end gives what is left."""
 
     def __init__(self) -> None:
-        self._pending = b""
+        self._pending = bytearray()
 
     def feed(self, data: bytes) -> list[Event]:
         if not self._pending and data.find(b"\n\n") == len(data) - 2 >= 0 and b"\r" not in data:
             return [parse_event(data)]
         # A blank line may straddle the seam by up to three bytes; earlier ones were searched.
         searched = max(0, len(self._pending) - 3)
-        data = self._pending + data
+        self._pending += data
+        if _BLANK_LINE.search(self._pending, searched) is None:
+            return self._bounded([])
+        data = bytes(self._pending)
         events = []
         start = 0
         for blank in _BLANK_LINE.finditer(data, searched):
@@ -34,7 +37,10 @@ class EventSplitter:
                 break  # an LF may follow
             events.append(parse_event(data[start : blank.end()]))
             start = blank.end()
-        self._pending = data[start:]
+        self._pending = bytearray(data[start:])
+        return self._bounded(events)
+
+    def _bounded(self, events: list[Event]) -> list[Event]:
         if len(self._pending) > MAX_EVENT_BYTES:
             raise CallError(
                 Outcome.UPSTREAM_GARBLED, f"a stream event of over {MAX_EVENT_BYTES} bytes"
@@ -43,7 +49,7 @@ class EventSplitter:
 
     def flush(self) -> list[Event]:
         """The last event, if the upstream forgot the blank line behind it."""
-        rest, self._pending = self._pending, b""
+        rest, self._pending = bytes(self._pending), bytearray()
         return [parse_event(rest.rstrip(b"\r\n") + b"\n\n")] if rest.strip() else []
 
 

@@ -8,21 +8,19 @@ import pytest
 
 from gateway.contracts import ProviderSettings
 from gateway.errors import CallError, Outcome
-from gateway.limits.pacing import Pacing, _Gate
+from gateway.limits.pacing import Gate, gate_for
 
 PATIENCE_S = 5.0
 
 
-def gate(**limits: int) -> _Gate:
-    found = Pacing({"studio": ProviderSettings(type="studio", **limits)}).gate("studio")
+def gate(**limits: int) -> Gate:
+    found = gate_for(ProviderSettings(type="studio", **limits))
     assert found is not None
     return found
 
 
 def test_a_provider_without_limits_has_no_gate() -> None:
-    pacing = Pacing({"studio": ProviderSettings(type="studio")})
-    assert pacing.gate("studio") is None
-    assert pacing.gate("unknown") is None
+    assert gate_for(ProviderSettings(type="studio")) is None
 
 
 async def test_no_more_calls_than_its_concurrency_are_under_way() -> None:

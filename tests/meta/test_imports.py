@@ -23,7 +23,14 @@ ROOMS = frozenset(
     {"routing", "chunking", "limits", "money", "upstream", "jobs", "telemetry", "stores"}
 )
 CONTRACTS = ("contracts", "hookspecs", "openai_compatible", "openai_wire")
-CONFIGURATION = ("config", "config_prices", "config_yaml", "config_file", "config_schema")
+CONFIGURATION = (
+    "config",
+    "config_prices",
+    "config_yaml",
+    "config_report",
+    "config_file",
+    "config_schema",
+)
 LAYER_OF = {
     **dict.fromkeys(["schema", "errors"], 0),
     **dict.fromkeys([*CONTRACTS, *CONFIGURATION], 1),

@@ -6,9 +6,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from gateway.config_prices import TokenPriceConfig
 from gateway.errors import ConfigError
 from gateway.money.genai import GenaiRef, compile_model
-from gateway.money.prices import PriceBook, TokenPriceConfig, default_price_dir
+from gateway.money.prices import PriceBook, default_price_dir
 from gateway.money.tables import Tables
 from gateway.schema import Target, Usage
 
@@ -126,12 +127,6 @@ def test_a_price_for_one_target_goes_before_one_for_the_public_model(price_dir):
 def test_the_configuration_may_refer_to_another_models_price(price_dir, reference, nano):
     book = PriceBook.load(price_dir, overrides={"public": reference})
     assert nano_of_input(book.price(target("studio", "draft-1"))) == nano
-
-
-def test_a_caller_may_ask_for_another_models_price(book):
-    draft = target("studio", "draft-1")
-    assert nano_of_input(book.price(draft, "house/extra")) == 5000
-    assert nano_of_input(book.price(draft)) == 1000
 
 
 @pytest.mark.parametrize("reference", ["", "deepseek", "/x", "x/"])
