@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -32,16 +31,13 @@ from .routing import strategies
 from .routing.classifier import Classifier
 from .routing.latency import Latency
 from .server.door import Door, Serving
-from .server.listener import Listener
 from .stores.keys import KeyFile, KeyRing
 from .telemetry import workers
+from .telemetry.batches import RecordBatches
 from .telemetry.exposition import CONTENT_TYPE
 from .telemetry.metrics import Metrics
 
 WATCH_INTERVAL_S = 1.0
-KEEPALIVE_TIMEOUT_S = 75.0
-LISTEN_BACKLOG = 4096
-"""A thousand streams may open at once; the default of 128 would make them wait a second."""
 
 log = structlog.get_logger("daobo")
 
@@ -88,8 +84,10 @@ class Gateway:
         self._loaded_stamp = _stamp(options.config_path)
         loaded = self.load()
         server = loaded.config.server
+        self.records = RecordBatches(self.registry.observers, _report_failure)
         self.permanent = Permanent(
             registry=self.registry,
+            records=self.records,
             latency=latency,
             spend=Spend(),
             in_flight=InFlight(server.max_in_flight, server.max_in_flight_per_key),
@@ -176,6 +174,7 @@ class Gateway:
         return app
 
     async def _metrics(self, request: web.Request) -> web.Response:
+        self.records.flush()
         siblings = self.options.siblings
         body = await (self.metrics.scrape() if siblings is None else workers.scrape(siblings))
         return web.Response(body=body, headers={"content-type": CONTENT_TYPE})
@@ -186,10 +185,15 @@ class Gateway:
         if self.options.siblings is None:
             yield
         else:
-            async with workers.serve_snapshots(self.options.siblings, self.metrics.snapshot):
+            async with workers.serve_snapshots(self.options.siblings, self._counts):
                 yield
 
+    def _counts(self) -> bytes:
+        self.records.flush()
+        return self.metrics.snapshot()
+
     async def close(self) -> None:
+        self.records.flush()
         retired = [connected for _, connected in self._retired]
         await _close([*self.rooms.connected.values(), *retired])
 
@@ -225,75 +229,6 @@ class Gateway:
         due = [connected for close_at_s, connected in self._retired if close_at_s <= now_s]
         self._retired = [entry for entry in self._retired if entry[0] > now_s]
         await _close(due)
-
-
-@dataclass(frozen=True)
-class Listen:
-    """Addresses of the two listeners; ``reuse_port`` lets several processes share them."""
-
-    host: str
-    port: int
-    admin_host: str
-    admin_port: int
-    reuse_port: bool = False
-
-
-async def run(gateway: Gateway, listen: Listen, started: Callable[[], None]) -> None:
-    """Serve until SIGTERM or SIGINT, then let calls under way finish. A second signal stops at
-    once. Raises ConfigError if an address cannot be listened on."""
-    shutdown_timeout_s = gateway.rooms.loaded.config.server.shutdown_timeout_s
-    public = Listener(
-        gateway.public_app(),
-        handler_cancellation=True,
-        access_log=None,
-        keepalive_timeout=KEEPALIVE_TIMEOUT_S,
-        shutdown_timeout=shutdown_timeout_s,
-    )
-    admin = web.AppRunner(gateway.admin_app(), access_log=None)
-    stop = asyncio.Event()
-    _on_signals(gateway, stop)
-    watching = asyncio.ensure_future(gateway.watch())
-    try:
-        await _listen(public, listen.host, listen.port, listen.reuse_port)
-        await _listen(admin, listen.admin_host, listen.admin_port, listen.reuse_port)
-        started()
-        await stop.wait()
-        log.info("stopping", calls_in_flight=gateway.permanent.in_flight.total)
-    finally:
-        gateway.draining = True
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
-        await public.cleanup()
-        await admin.cleanup()
-        await gateway.close()
-
-
-async def _listen(runner: web.AppRunner, host: str, port: int, reuse_port: bool) -> None:
-    await runner.setup()
-    try:
-        site = web.TCPSite(
-            runner, host, port, backlog=LISTEN_BACKLOG, reuse_port=reuse_port or None
-        )
-        await site.start()
-    except OSError as error:
-        raise ConfigError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}. "
-            "Is another gateway running? Choose another with --port and --admin-port."
-        ) from None
-
-
-def _on_signals(gateway: Gateway, stop: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-
-    def on_stop() -> None:
-        if stop.is_set():
-            os._exit(1)
-        gateway.draining = True
-        stop.set()
-
-    loop.add_signal_handler(signal.SIGTERM, on_stop)
-    loop.add_signal_handler(signal.SIGINT, on_stop)
-    loop.add_signal_handler(signal.SIGHUP, gateway.want_reload)
 
 
 async def _close(upstreams: Iterable[Connected]) -> None:

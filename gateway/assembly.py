@@ -14,7 +14,7 @@ from .chunking.tokens import estimate_chat_tokens
 from .chunking.window import Window
 from .config import LoadedConfig
 from .config_prices import TokenPriceConfig
-from .contracts import EmbeddedProvider, ProviderSettings, Upstream
+from .contracts import EmbeddedProvider, Observer, ProviderSettings, Upstream
 from .errors import ConfigError
 from .limits.in_flight import InFlight
 from .limits.pacing import Gate, gate_for
@@ -92,6 +92,7 @@ class Permanent:
     latency: Latency
     spend: Spend
     in_flight: InFlight
+    records: Observer
     classifier: Classifier
     environ: Mapping[str, str]
     price_cache: Path
@@ -204,7 +205,7 @@ def _pipeline(
         money=permanent.spend,
         limits=permanent.in_flight,
         upstreams=attempts,
-        observers=permanent.registry.observers,
+        observe=permanent.records,
         clock=time.monotonic,
         report_failure=permanent.report_failure,
     )

@@ -16,11 +16,12 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from .app import Gateway, Listen, Options, run
+from .app import Gateway, Options
 from .config_file import default_config_path
 from .config_schema import config_schema
 from .errors import ConfigError
 from .greeting import greet, route_table, unpriced
+from .lifetime import Listen, run
 from .plugins import discover
 from .stores.keys import KeyFile
 from .telemetry.logs import CallLog, configure_logging

@@ -22,6 +22,8 @@ class Outcome(Enum):
     """Another target may be tried, as long as no byte of an answer has left the gateway."""
     may_be_billed: bool
     """The provider may charge for it; only False is proof of no bill."""
+    from_upstream: bool
+    """The upstream said so, or its connection."""
 
     OK = ("ok", 200, "", None, False, True)
 
@@ -112,10 +114,7 @@ class Outcome(Enum):
         self.code = code
         self.retryable = retryable
         self.may_be_billed = may_be_billed
-
-    @property
-    def from_upstream(self) -> bool:
-        return self.label.startswith("upstream_") or self is Outcome.CONTENT_POLICY
+        self.from_upstream = label.startswith("upstream_") or label == "content_policy"
 
 
 class CallError(Exception):

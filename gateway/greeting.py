@@ -7,7 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from .app import Gateway, Listen
+from .app import Gateway
+from .lifetime import Listen
 from .schema import Capability
 
 MODEL_IN_EXAMPLE = "draft"

@@ -11,7 +11,7 @@ made of each call, here, whatever happened.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -54,7 +54,7 @@ class Pipeline:
         money: Money,
         limits: Limits,
         upstreams: Upstreams,
-        observers: Iterable[Observer],
+        observe: Observer,
         clock: Callable[[], float],
         report_failure: Callable[[str, BaseException], None],
     ) -> None:
@@ -63,7 +63,7 @@ class Pipeline:
         self._money = money
         self._limits = limits
         self._upstreams = upstreams
-        self._observers = tuple(observers)
+        self._observe = observe
         self._clock = clock
         self._report_failure = report_failure
 
@@ -85,13 +85,13 @@ class Pipeline:
                 self._money.settle(hold, record)
             except Exception as error:
                 self._report_failure("a call could not be settled", error)
-            self._tell_observers(record)
+            self._observe(record)
 
     def refuse(self, call: Call, error: CallError) -> None:
         """Record a call that was refused at the door, before there was anything to plan."""
         journey = Journey(call)
         self._failed(journey, error)
-        self._tell_observers(journey.record(self._clock()))
+        self._observe(journey.record(self._clock()))
 
     def _failed(self, journey: Journey, error: BaseException) -> BaseException:
         """Write the failure down; what nobody foresaw becomes an error that says so."""
@@ -109,10 +109,3 @@ class Pipeline:
         journey.outcome = error.outcome
         journey.detail = error.message
         return error
-
-    def _tell_observers(self, record: CallRecord) -> None:
-        for observer in self._observers:
-            try:
-                observer(record)
-            except Exception as error:  # one observer's fault must not keep the record from others
-                self._report_failure(f"{observer!r} failed on the record of a call", error)

@@ -388,6 +388,20 @@ def test_a_stream_that_has_begun_is_finished_before_the_end(
     assert served.process.wait(5) == 0
 
 
+def test_a_stream_that_outlasts_the_deadline_is_cut_and_says_so(tmp_path: Path) -> None:
+    patience = "server: {shutdown_timeout_s: 0.3}\n"
+    (tmp_path / "gateway.yaml").write_text(patience + CONFIG.replace("0.02", "0.2"))
+    body = chat(stream=True, max_tokens=100)
+    with (
+        serve(tmp_path) as served,
+        served.asking("/v1/chat/completions", body) as response,
+    ):
+        assert response.readline().startswith(b"data: ")
+        assert served.end(signal.SIGTERM, within_s=4.0) == 0
+        last = response.read().rstrip().rpartition(b"data: ")[2]
+    assert json.loads(last)["error"]["code"] == "upstream_cut"
+
+
 def test_a_second_signal_stops_at_once(
     slow_stream: tuple[Served, http.client.HTTPResponse],
 ) -> None:

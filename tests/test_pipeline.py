@@ -73,14 +73,14 @@ class House:
         self.records.append(record)
         self.enter("observer")
 
-    def pipeline(self, *observers: Callable[[CallRecord], None]) -> Pipeline:
+    def pipeline(self) -> Pipeline:
         return Pipeline(
             routing=self,
             chunking=self,
             money=self,
             limits=self,
             upstreams=self,
-            observers=observers or (self.observe,),
+            observe=self.observe,
             clock=lambda: 52.5,
             report_failure=lambda what, error: self.reported.append(error),
         )
@@ -173,19 +173,6 @@ async def test_a_hold_that_was_refused_is_not_settled_as_if_it_were_there() -> N
     assert [hold for hold, _ in house.settled] == [None]
 
 
-async def test_one_observer_that_fails_takes_the_record_from_nobody() -> None:
-    fault, told = ValueError("bad observer"), list[str]()
-    house = House({"observer": fault})
-    pipeline = house.pipeline(
-        lambda record: told.append("before"),
-        house.observe,
-        lambda record: told.append("after"),
-    )
-    await pipeline.answer(CALL, None)  # type: ignore[arg-type]
-    assert told == ["before", "after"]
-    assert house.reported == [fault]
-
-
 async def test_a_purse_that_fails_neither_spoils_the_answer_nor_the_record() -> None:
     fault = OSError("the ledger's disk is full")
     house = House({"settle": fault})
@@ -217,9 +204,7 @@ FAULTS = st.sampled_from(
 
 @given(
     faults=st.dictionaries(st.sampled_from(ROOMS), FAULTS),
-    later=st.dictionaries(
-        st.sampled_from(["settle", "observer"]), st.builds(ValueError, st.just("bug"))
-    ),
+    later=st.dictionaries(st.just("settle"), st.builds(ValueError, st.just("bug"))),
 )
 def test_whatever_happens_there_is_one_record_and_one_settlement(
     faults: dict[str, BaseException], later: dict[str, BaseException]

@@ -110,7 +110,7 @@ class Router:
             if not isinstance(task, str) or task not in self.catalog.tasks:
                 raise CallError(
                     Outcome.INVALID_REQUEST,
-                    f"the {source} names the task {task!r}, which is not configured; "
+                    f"the {source} names the task {str(task)[:100]!r}, which is not configured; "
                     f"there are {', '.join(self.catalog.tasks) or 'none'}",
                     param="metadata.task" if source == "metadata" else None,
                 )

@@ -6,6 +6,7 @@ import asyncio
 from itertools import count
 from typing import Any
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 from gateway import CallError, Outcome, Timeouts, UpstreamRequest, UpstreamResponse, load_object
 
@@ -22,12 +23,13 @@ THREAD_ABOVE_BYTES = 32 * 1024
 
 
 class InProcessUpstream:
-    """Fills ``Upstream``; the number of a request is its only state."""
+    """Fills ``Upstream``; its only state is the number of a request and the answers under way."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._numbers = count(1)
         self._closed = False
+        self._open: WeakSet[InProcessResponse] = WeakSet()
 
     async def send(self, request: UpstreamRequest, timeouts: Timeouts) -> UpstreamResponse:
         if self._closed:
@@ -41,7 +43,9 @@ class InProcessUpstream:
         if reply.status == 200:
             await self._think(timeouts)
         reply = reply.with_headers(x_request_id=f"req_rehearsal_{number}")
-        return InProcessResponse(reply, timeouts, deadline)
+        response = InProcessResponse(reply, timeouts, deadline)
+        self._open.add(response)
+        return response
 
     async def _think(self, timeouts: Timeouts) -> None:
         delay_s = self.settings.first_token_delay_s
@@ -51,7 +55,10 @@ class InProcessUpstream:
             raise CallError(Outcome.UPSTREAM_TIMEOUT, f"no answer began within {limit_s:g} s")
 
     async def close(self) -> None:
+        """Break off the answers that are under way, as a pool of connections does."""
         self._closed = True
+        for response in list(self._open):
+            response.close()
 
 
 def answer(request: UpstreamRequest, number: int, settings: Settings) -> Reply:

@@ -18,7 +18,7 @@ EVERY_MODULE = pytest.mark.parametrize(
 )
 
 TASKS_OF_THEIR_OWN: Mapping[tuple[str, str], str] = {
-    ("gateway.app", "ensure_future"): "watches two files; cancelled when the gateway stops",
+    ("gateway.lifetime", "ensure_future"): "watches two files; cancelled when the gateway stops",
 }
 """Where a task may be started outside a group, and who ends it."""
 MAY_PRINT = {"gateway.cli", "gateway.greeting", "gateway.workers"}

@@ -37,7 +37,7 @@ LAYER_OF = {
     **dict.fromkeys(ROOMS, 2),
     "pipeline": 3,
     "server": 4,
-    **dict.fromkeys(["plugins", "app", "assembly", "cli", "greeting", "workers"], 5),
+    **dict.fromkeys(["plugins", "app", "assembly", "cli", "greeting", "lifetime", "workers"], 5),
 }
 """The first name below ``gateway`` → its layer."""
 WORDS_AND_CONTRACTS = frozenset(name for name, layer in LAYER_OF.items() if layer <= 1)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from gateway.app import Gateway, Options
 
@@ -23,6 +24,7 @@ models:
     price: {input_per_mtok: "1", output_per_mtok: "2"}
   seer: {targets: [wire/seer-1], capabilities: [chat, vision, tools]}
   painter: {targets: [wire/painter-1], capabilities: [image]}
+  gauge: {targets: [wire/gauge-1], capabilities: [embeddings]}
   lost: {targets: [nowhere/lost-1]}
 tasks:
   draft: {models: [lost, writer], max_output_tokens: 100}
@@ -74,16 +76,29 @@ class RawUpstream:
 
 @dataclass
 class House:
-    """The gateway's address, its upstream, and the records of finished calls."""
+    """The gateway and its address, its upstream, and the records of finished calls."""
 
     url: str
     upstream: RawUpstream
     session: aiohttp.ClientSession
-    records: list = field(default_factory=list)
+    gateway: Gateway
+    observed: list = field(default_factory=list)
+
+    @property
+    def records(self):
+        """The records of all calls that have ended."""
+        self.gateway.records.flush()
+        return self.observed
+
+    @property
+    def address(self):
+        url = URL(self.url)
+        return url.host, url.port
 
     def post(self, path="/v1/chat/completions", **kwargs):
         headers = {"Authorization": f"Bearer {KEY}", **kwargs.pop("headers", {})}
-        return self.session.post(self.url + path, headers=headers, **kwargs)
+        url = path if isinstance(path, URL) else self.url + path
+        return self.session.post(url, headers=headers, **kwargs)
 
     async def refusal(self, path="/v1/chat/completions", **kwargs):
         """Status and error object of a call that is refused."""
@@ -104,6 +119,6 @@ async def house(tmp_path, aiohttp_server):
     gateway = Gateway(Options(config, tmp_path, {"DAOBO_KEY": KEY}), records.append)
     server = await aiohttp_server(gateway.public_app())
     async with aiohttp.ClientSession() as session:
-        yield House(str(server.make_url("")).rstrip("/"), upstream, session, records)
+        yield House(str(server.make_url("")).rstrip("/"), upstream, session, gateway, records)
     await gateway.close()
     listener.close()

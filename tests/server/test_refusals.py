@@ -1,7 +1,12 @@
 """What a wrong request is told: the status, the code, and words that help."""
 
+import asyncio
+
 import orjson
 import pytest
+from yarl import URL
+
+from gateway.server import bodies
 
 from .conftest import CUT
 
@@ -60,6 +65,53 @@ async def test_a_body_that_is_no_clean_json_object_is_a_400(house, raw, words):
 async def test_a_field_of_the_wrong_type_is_named(house, change, param):
     status, error = await house.refusal(json={**CHAT, **change})
     assert (status, error["param"]) == (400, param)
+
+
+@pytest.mark.parametrize("field", ["metadata", "stream_options"])
+@pytest.mark.parametrize("value", ["x", 7, [1]])
+async def test_embeddings_name_a_field_of_the_wrong_type_too(house, field, value):
+    body = {"model": "writer", "input": "x", field: value}
+    status, error = await house.refusal("/v1/embeddings", json=body)
+    assert (status, error["param"]) == (400, field)
+
+
+@pytest.mark.parametrize("most", [2**53, 2**63, 2**64 - 1])
+async def test_a_count_beyond_what_json_numbers_can_tell_is_refused(house, most):
+    status, error = await house.refusal(json={**CHAT, "max_tokens": most})
+    assert (status, error["param"]) == (400, "max_tokens")
+
+
+async def test_a_body_that_cannot_be_unpacked_is_a_400(house):
+    headers = {"Content-Encoding": "gzip"}
+    status, error = await house.refusal(data=b"no gzip at all", headers=headers)
+    assert (status, error["type"]) == (400, "invalid_request_error")
+    assert len(house.records) == 1
+
+
+async def test_a_body_that_stops_coming_is_a_408(house, monkeypatch):
+    monkeypatch.setattr(bodies, "SLOW_BODY_S", 0.05)
+
+    async def stalls():
+        yield b'{"model":'
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(5):
+        status, error = await house.refusal(data=stalls())
+    assert (status, error["code"]) == (408, "request_timeout")
+
+
+async def test_a_path_with_a_line_break_in_it_gets_the_404_of_all_unknown_paths(house):
+    status, error = await house.refusal(URL(f"{house.url}/v1/a%0d%0ab", encoded=True))
+    assert (status, error["code"]) == (404, "unknown_url")
+
+
+async def test_a_host_that_is_no_text_does_not_break_the_answer(house):
+    reader, writer = await asyncio.open_connection(*house.address)
+    writer.write(b"GET /nope HTTP/1.1\r\nHost: \xff\xfe\r\nConnection: close\r\n\r\n")
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    assert head.startswith(b"HTTP/1.1 404 ")
+    assert orjson.loads(body)["error"]["code"] == "unknown_url"
 
 
 async def test_an_unknown_model_gets_a_404_with_near_names(house):

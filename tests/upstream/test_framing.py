@@ -1,4 +1,5 @@
 import itertools
+import time
 
 import pytest
 from hypothesis import given
@@ -50,3 +51,12 @@ def test_a_last_event_without_its_blank_line_is_not_lost():
 @pytest.mark.parametrize("raw", [b"data: a\ndata: b\n\n", b"data: a\r\ndata: b\r\n\r\n"])
 def test_data_lines_are_joined_with_a_newline(raw):
     assert parse_event(raw).data == b"a\nb"
+
+
+def test_a_large_event_in_small_pieces_is_not_copied_for_each_of_them():
+    event = b"data: " + b"x" * 2_000_000 + b"\n\n"
+    splitter = EventSplitter()
+    began_s = time.perf_counter()
+    got = [e for at in range(0, len(event), 64) for e in splitter.feed(event[at : at + 64])]
+    assert time.perf_counter() - began_s < 1.0
+    assert [e.raw for e in got] == [event]
