@@ -41,7 +41,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_alarm", "_barren_bytes", "_ended", "_first_byte_s", "_gone", "_head_seen", "_headers",
-        "_idle_s", "_informational", "_loop", "_method", "_owner", "_parser", "_paused",
+        "_idle_s", "_informational", "_loop", "_method", "_owner", "_parser", "_paused", "_pieces",
         "_readable", "_response", "_reusable", "_total_at_s", "_total_s", "_transport",
         "_unsent_bytes", "_until_eof", "_writing", "expires_at_s", "peer", "reused",
     )  # fmt: skip
@@ -62,6 +62,7 @@ class Connection(asyncio.Protocol):
         self._total_at_s = inf
         self._writing = self._gone = self._paused = False
         self._unsent_bytes = 0
+        self._pieces: list[bytes] = []
 
     def is_usable(self, now_s: float) -> bool:
         """Nothing speaks against another request: not old, not closed, nothing to read.
@@ -161,12 +162,14 @@ class Connection(asyncio.Protocol):
             self.abort()  # nobody asked
             return
         self._barren_bytes += len(data)
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._reusable = False
-            if not self._ended and self._response is response:
-                self._garbled(str(error) or "an upgrade that nobody asked for")
+        fault = self._parse(data)
+        if self._pieces:
+            # All of one read together: a stream's events come in a chunk each, and every piece
+            # handed on would become a write of its own.
+            body, self._pieces = b"".join(self._pieces), []
+            response.feed(body)
+        if fault is not None and not self._ended and self._response is response:
+            self._garbled(fault)
         if self._response is not response:
             return
         if self._ended:
@@ -175,6 +178,16 @@ class Connection(asyncio.Protocol):
             self._garbled(f"over {MAX_HEAD_BYTES} bytes of head or framing")
         elif self._head_seen and not self._paused:
             self._expect_within(self._idle_s)
+
+    def _parse(self, data: bytes) -> str | None:
+        """Feed the parser; what is wrong with the bytes, if anything is."""
+        assert self._parser is not None
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._reusable = False
+            return str(error) or "an upgrade that nobody asked for"
+        return None
 
     def eof_received(self) -> None:
         response = self._response
@@ -231,10 +244,9 @@ class Connection(asyncio.Protocol):
         response.begin(status, headers)
 
     def on_body(self, piece: bytes) -> None:
-        response = self._response
-        if response is not None and not self._ended:
+        if self._response is not None and not self._ended:
             self._barren_bytes = 0
-            response.feed(piece)
+            self._pieces.append(piece)
 
     def on_message_complete(self) -> None:
         if self._informational:
