@@ -27,10 +27,10 @@ from .routing.classifier import Classifier
 from .routing.latency import Latency
 from .routing.listing import build_listing
 from .routing.router import Router
-from .schema import TOKEN_CLASSES, Money, Target, Usage
+from .schema import TOKEN_CLASSES, Money, Target, Timeouts, Usage
 from .server.door import Serving
 from .telemetry.redaction import redact
-from .upstream.attempts import Attempts, Route
+from .upstream.attempts import Attempts
 from .upstream.dialing import proxy_for
 from .upstream.pool import ConnectionPool
 
@@ -47,6 +47,7 @@ class Connected:
     provider: Any
     upstream: Upstream
     gate: Gate | None
+    timeouts: Timeouts
 
 
 class View:
@@ -145,7 +146,7 @@ def _connect(
                     "URL in effect (see plugins/README.md)"
                 )
             upstream = _upstream(provider, settings, permanent.environ)
-            known = Connected(settings, provider, upstream, gate_for(settings))
+            known = Connected(settings, provider, upstream, gate_for(settings), settings.timeouts)
         connected[name] = known
     return connected
 
@@ -187,12 +188,8 @@ def _pipeline(
     prices: PriceBook,
 ) -> Pipeline:
     view = View(prices, permanent.latency, Decimal(loaded.config.money.cny_per_usd))
-    routes = {
-        name: Route(c.provider, c.upstream, c.settings.timeouts, c.gate)
-        for name, c in connected.items()
-    }
     attempts = Attempts(
-        routes,
+        connected,
         Costs(prices),
         estimate_chat_tokens,
         redact,

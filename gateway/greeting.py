@@ -75,6 +75,20 @@ def unpriced(gateway: Gateway) -> list[str]:
     return sorted(target.name for target in gateway.rooms.prices.missing(targets))
 
 
+def without_effect(gateway: Gateway) -> list[str]:
+    """Settings that are read and checked, and that nothing in this version acts on."""
+    return [
+        f"tasks.{name}.{setting}"
+        for name, task in gateway.rooms.loaded.config.tasks.items()
+        for setting, is_set in (
+            ("chunking", task.chunking.mode != "off"),
+            ("degrade", bool(task.degrade)),
+            ("budget_share", task.budget_share is not None),
+        )
+        if is_set
+    ]
+
+
 def _routes(gateway: Gateway) -> list[tuple[str, dict[str, Any]]]:
     listing = gateway.rooms.serving.listing
     return [(n, e["daobo"]) for n, e in listing.items() if e["daobo"]["kind"] != "auto"]

@@ -68,6 +68,8 @@ async def run(gateway: Gateway, listen: Listen, started: Callable[[], None]) -> 
         await public.cleanup()
         await admin.cleanup()
         gateway.records.flush()
+        if stop.is_set():
+            log.info("stopped", spent=gateway.permanent.spend.summary())
 
 
 async def _drain(gateway: Gateway) -> None:

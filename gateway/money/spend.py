@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from gateway.schema import Call, CallRecord, Plan
+from gateway.schema import Call, CallRecord, Money, Plan
 
 MAX_PROJECTS = 1000
 OTHER_PROJECTS = "other"
@@ -27,3 +27,10 @@ class Spend:
         if key not in self.spent_nano and len(self.spent_nano) >= MAX_PROJECTS:
             key = (OTHER_PROJECTS, record.cost.currency)
         self.spent_nano[key] += record.cost.nano
+
+    def summary(self) -> dict[str, str]:
+        """What was spent, in units of the currency, by ``project CURRENCY``."""
+        return {
+            f"{project or 'no project'} {currency}": str(Money(nano, currency))
+            for (project, currency), nano in self.spent_nano.items()
+        }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.contracts import Client, Upstream, UpstreamResponse
@@ -40,14 +39,20 @@ class Gate(Protocol):
     def turn(self, max_wait_s: float) -> AbstractAsyncContextManager[None]: ...
 
 
-@dataclass(frozen=True)
-class Route:
-    """A live provider: who translates, over which upstream, within which bounds."""
+class LiveProvider(Protocol):
+    """A live provider as a call sees it: who translates, over what, within which bounds."""
 
-    provider: Any
-    upstream: Upstream
-    timeouts: Timeouts
-    gate: Gate | None = None
+    @property
+    def provider(self) -> Any: ...
+
+    @property
+    def upstream(self) -> Upstream: ...
+
+    @property
+    def timeouts(self) -> Timeouts: ...
+
+    @property
+    def gate(self) -> Gate | None: ...
 
 
 class Attempts:
@@ -59,14 +64,14 @@ class Attempts:
 
     def __init__(
         self,
-        routes: Mapping[str, Route],
+        live: Mapping[str, LiveProvider],
         cost_of: Callable[[Target, Usage, float], tuple[Money | None, Money | None]],
         estimate_input_tokens: Callable[[Mapping[str, Any]], int],
         redact: Callable[[str], str],
         clock: Callable[[], float],
         max_attempts: int,
     ) -> None:
-        self._routes = routes
+        self._live = live
         self._cost_of = cost_of
         self._estimate_input_tokens = estimate_input_tokens
         self._redact = redact
@@ -104,14 +109,14 @@ class Attempts:
         journey.attempts.append(Attempt(target, outcome, duration_s, detail))
 
     async def _try(self, journey: Journey, target: Target, client: Client) -> None:
-        route = self._routes[target.provider]
-        timeouts = self._within_deadline(journey, route.timeouts)
-        turn = route.gate.turn(min(MAX_TURN_WAIT_S, timeouts.total_s)) if route.gate else _NO_GATE
+        live = self._live[target.provider]
+        timeouts = self._within_deadline(journey, live.timeouts)
+        turn = live.gate.turn(min(MAX_TURN_WAIT_S, timeouts.total_s)) if live.gate else _NO_GATE
         async with turn:
             if journey.call.endpoint == "embeddings":
-                await self._embed(journey, target, route, timeouts, client)
+                await self._embed(journey, target, live, timeouts, client)
             else:
-                await self._chat(journey, target, route, timeouts, client)
+                await self._chat(journey, target, live, timeouts, client)
 
     def _within_deadline(self, journey: Journey, timeouts: Timeouts) -> Timeouts:
         assert journey.plan is not None
@@ -126,25 +131,30 @@ class Attempts:
         return timeouts._replace(total_s=min(timeouts.total_s, left_s))
 
     async def _chat(
-        self, journey: Journey, target: Target, route: Route, timeouts: Timeouts, client: Client
+        self,
+        journey: Journey,
+        target: Target,
+        live: LiveProvider,
+        timeouts: Timeouts,
+        client: Client,
     ) -> None:
         request = chat_request(journey, target)
-        upstream_request: UpstreamRequest = route.provider.build_request(request)
+        upstream_request: UpstreamRequest = live.provider.build_request(request)
         journey.dropped = upstream_request.dropped
-        response = await route.upstream.send(upstream_request, timeouts)
+        response = await live.upstream.send(upstream_request, timeouts)
         try:
-            await _check_status(route.provider, response)
+            await _check_status(live.provider, response)
             if not request.stream:
                 body = await response.read(MAX_ANSWER_BYTES)
-                await self._deliver(journey, route.provider.parse_response(request, body), client)
+                await self._deliver(journey, live.provider.parse_response(request, body), client)
                 return
             if response.headers.get("content-type", "").startswith("application/json"):
                 body = await response.read(MAX_ANSWER_BYTES)
-                route.provider.parse_response(request, body)
+                live.provider.parse_response(request, body)
                 raise CallError(
                     Outcome.UPSTREAM_GARBLED, "the upstream answered a streamed call with JSON"
                 )
-            translation = Translation(lambda events: route.provider.parse_stream(request, events))
+            translation = Translation(lambda events: live.provider.parse_stream(request, events))
             try:
                 await Relay(journey, translation, response, client, self._clock).run()
             finally:
@@ -154,15 +164,20 @@ class Attempts:
         await client.end_stream(journey)
 
     async def _embed(
-        self, journey: Journey, target: Target, route: Route, timeouts: Timeouts, client: Client
+        self,
+        journey: Journey,
+        target: Target,
+        live: LiveProvider,
+        timeouts: Timeouts,
+        client: Client,
     ) -> None:
         assert journey.plan is not None
         request = EmbeddingRequest(target.model, journey.plan.body)
-        response = await route.upstream.send(route.provider.build_embedding(request), timeouts)
+        response = await live.upstream.send(live.provider.build_embedding(request), timeouts)
         try:
-            await _check_status(route.provider, response)
+            await _check_status(live.provider, response)
             body = await response.read(MAX_ANSWER_BYTES)
-            await self._deliver(journey, route.provider.parse_embedding(request, body), client)
+            await self._deliver(journey, live.provider.parse_embedding(request, body), client)
         finally:
             response.close()
 

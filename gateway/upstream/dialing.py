@@ -107,9 +107,7 @@ class Dialer:
         await loop.create_connection(lambda: connection, sock=sock, **tls)
         connection.watch(sock)
 
-    async def _open_socket(
-        self, origin: Origin, addresses: list[AddrInfoType]
-    ) -> socket.socket:
+    async def _open_socket(self, origin: Origin, addresses: list[AddrInfoType]) -> socket.socket:
         """A socket that leads to ``origin``, through the proxy if there is one."""
         loop = asyncio.get_running_loop()
         try:
