@@ -1,6 +1,6 @@
 """HolySheep, a relay: many vendors' models behind one OpenAI-shaped address.
 
-https://www.holysheep.ai (read 2026-11-22).
+Address as collected on 2026-11-22, not checked against the site: https://www.holysheep.ai.
 """
 
 from __future__ import annotations

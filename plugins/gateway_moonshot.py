@@ -1,7 +1,7 @@
 """Moonshot AI (Kimi). Its streams report usage inside the choice, its errors by ``type``.
 
-The international address is reached by ``base_url``. https://platform.kimi.com/docs/api/errors
-(read 2026-11-22).
+The international address is reached by ``base_url``. Error types as collected on 2026-11-22, not
+checked against the page: https://platform.kimi.com/docs/api/errors.
 """
 
 from __future__ import annotations
