@@ -202,8 +202,7 @@ class OpenAICompatible:
     ) -> CallError:
         """The row for an OpenAI error object (or whatever stands in its place)."""
         fields = error if isinstance(error, dict) else {"message": str(error)}
-        code = fields.get("code")
-        code = str(code) if code is not None else None
+        code = _text(fields.get("code"))
         if status == 200 and code and _STATUS.fullmatch(code):
             status = int(code)
         by_status = Outcome.UPSTREAM_FAILED if status == 200 else outcome_of_status(status)
@@ -233,7 +232,8 @@ def _finish_reason(choice: Mapping[str, Any]) -> str | None:
 
 
 def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
+    """An upstream's word as text of bounded length."""
+    return None if value is None else str(value)[:QUOTED_ERROR_CHARS]
 
 
 def _pack_floats(entries: list[Any]) -> bool:

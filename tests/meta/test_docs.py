@@ -68,3 +68,10 @@ def headings(page: Path) -> set[str]:
 
 def test_a_heading_becomes_the_anchor_that_links_name() -> None:
     assert {"errors", "not-yet", "retries-of-clients"} <= headings(ROOT / "docs" / "wire.md")
+
+
+def test_the_tree_in_the_architecture_page_names_every_module() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    modules = [path for path in (ROOT / "gateway").rglob("*.py") if path.stem != "__init__"]
+    assert modules
+    assert [module.stem for module in modules if module.stem not in page] == []
