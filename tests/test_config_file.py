@@ -211,6 +211,25 @@ def test_an_unknown_key_inside_a_price_is_named_once(tmp_path: Path) -> None:
     assert problem.startswith(":5: models.m.price.input_per_mtk: unknown key (did you mean 'input_")
 
 
+def test_an_unknown_key_inside_the_price_of_one_target_is_named_with_its_line(
+    tmp_path: Path,
+) -> None:
+    text = """\
+        providers: {studio: {}}
+        models:
+          m:
+            targets: [studio/m]
+            target_prices:
+              studio/m:
+                input_per_mtok: "1"
+                output_per_mtok: "2"
+                curency: CNY
+        """
+    assert problems_of(tmp_path, dedent(text)) == [
+        ":9: models.m.target_prices.studio/m.curency: unknown key (did you mean 'currency'?)"
+    ]
+
+
 def test_an_unknown_key_deep_in_a_list_is_named_with_its_line(tmp_path: Path) -> None:
     text = with_price(
         """
@@ -291,8 +310,19 @@ def test_a_wrong_value_is_named_with_its_place(tmp_path: Path, text: str, proble
             ":6: models.big.weights.studio/big-2: is not among the targets",
         ),
         (
+            (
+                "[studio/big-1]",
+                "[studio/big-1]\n    target_prices:\n      studio/bug-1: openai/gpt-4o",
+            ),
+            ":7: models.big.target_prices.studio/bug-1: is not among the targets",
+        ),
+        (
             ("[studio/big-1]", "[studio/big-1]\n    price: gpt"),
             ":6: models.big.price: 'gpt' is neither a price nor family/model",
+        ),
+        (
+            ("[studio/big-1]", "[studio/big-1]\n    target_prices:\n      studio/big-1: gpt"),
+            ":7: models.big.target_prices.studio/big-1: 'gpt' is neither a price nor family/model",
         ),
     ],
 )
