@@ -115,38 +115,60 @@ class Rooms:
 def build_rooms(
     loaded: LoadedConfig, permanent: Permanent, before: Mapping[str, Connected]
 ) -> Rooms:
-    """Raises ConfigError. A provider of ``before`` with the same settings stays connected."""
-    connected = _connect(loaded, permanent, before)
+    """Raises ConfigError. A provider of ``before`` with the same settings stays connected.
+
+    Upstreams are opened last, when nothing can fail any more: a file that is refused leaves none.
+    """
+    providers = _providers(loaded, permanent, before)
     catalog = build_catalog(
         loaded.config,
-        connected.keys(),
-        {name for name, c in connected.items() if isinstance(c.provider, EmbeddedProvider)},
+        providers.keys(),
+        {name for name, provider in providers.items() if isinstance(provider, EmbeddedProvider)},
         permanent.registry.strategies,
     )
-    prices, problem = _price_book(loaded, connected, catalog, permanent.price_cache)
-    pipeline = _pipeline(loaded, permanent, connected, catalog, prices)
+    prices, problem = _price_book(loaded, providers, catalog, permanent.price_cache)
     listing = build_listing(
         loaded.config, catalog, lambda target: _price_shown(prices, target), int(time.time())
     )
+    connected = _connect(loaded, permanent, providers, before)
+    pipeline = _pipeline(loaded, permanent, connected, catalog, prices)
     serving = Serving(pipeline, listing, loaded.config.server.max_body_bytes)
     return Rooms(loaded, connected, catalog, prices, serving, problem)
 
 
-def _connect(
+def _providers(
     loaded: LoadedConfig, permanent: Permanent, before: Mapping[str, Connected]
+) -> dict[str, Any]:
+    """The live providers; one whose settings are unchanged is the same object."""
+    providers = {}
+    for name, settings in loaded.providers.items():
+        known = before.get(name)
+        if known is not None and known.settings == settings:
+            providers[name] = known.provider
+            continue
+        provider = permanent.registry.providers[settings.type][1](settings)
+        if not isinstance(getattr(provider, "root", None), str):
+            raise ConfigError(
+                f"the provider type {settings.type!r} lacks the attribute 'root', the base "
+                "URL in effect (see plugins/README.md)"
+            )
+        providers[name] = provider
+    return providers
+
+
+def _connect(
+    loaded: LoadedConfig,
+    permanent: Permanent,
+    providers: Mapping[str, Any],
+    before: Mapping[str, Connected],
 ) -> dict[str, Connected]:
     connected = {}
     for name, settings in loaded.providers.items():
         known = before.get(name)
-        if known is None or known.settings != settings:
-            provider = permanent.registry.providers[settings.type][1](settings)
-            if not isinstance(getattr(provider, "root", None), str):
-                raise ConfigError(
-                    f"the provider type {settings.type!r} lacks the attribute 'root', the base "
-                    "URL in effect (see plugins/README.md)"
-                )
-            upstream = _upstream(provider, settings, permanent.environ)
-            known = Connected(settings, provider, upstream, gate_for(settings), settings.timeouts)
+        if known is None or known.provider is not providers[name]:
+            upstream = _upstream(providers[name], settings, permanent.environ)
+            gate = gate_for(settings)
+            known = Connected(settings, providers[name], upstream, gate, settings.timeouts)
         connected[name] = known
     return connected
 
@@ -160,11 +182,11 @@ def _upstream(provider: Any, settings: ProviderSettings, environ: Mapping[str, s
 
 
 def _price_book(
-    loaded: LoadedConfig, connected: Mapping[str, Connected], catalog: Catalog, cache: Path
+    loaded: LoadedConfig, providers: Mapping[str, Any], catalog: Catalog, cache: Path
 ) -> tuple[PriceBook, str | None]:
     book = PriceBook.load(
         overrides=configured_prices(loaded),
-        base_urls={name: c.provider.root for name, c in connected.items()},
+        base_urls={name: provider.root for name, provider in providers.items()},
     )
     report = book.snapshot(catalog.all_targets(), cache)
     return book, report.problem
