@@ -168,6 +168,18 @@ async def test_a_broken_file_is_counted_and_the_old_rooms_stay(
     assert "daobo_config_is_newest 0.0" in metrics.splitlines()
 
 
+async def test_a_file_that_is_refused_leaves_no_upstream_open(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[StageProvider] = []
+    monkeypatch.setattr(StageProvider, "open_upstream", opened.append)
+    faulty = PROVIDERS.replace("stage://first", "stage://second").replace(
+        "spare: {type: stage", "spare: {fails_at: start, type: stage"
+    )
+    await home.reload(faulty)
+    assert opened == []
+
+
 async def test_an_upstream_that_fails_to_close_keeps_no_other_open(home: Home) -> None:
     await home.reload(PROVIDERS.replace("{type: stage", "{fails_at: close, type: stage", 1))
     faulty, other = home.stage(), home.stage("spare")
