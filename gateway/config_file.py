@@ -49,21 +49,35 @@ def load_config(
     tree, lines = parse_yaml(text, str(path))
     report = Report(str(path), lines)
     config = report.validate(GatewayConfig, tree, ())
-    if config is None:
+    live, dormant = _providers(report, tree, settings_of, environ)
+    if config is not None:
+        _check_references(report, config, strategies)
+    if config is None or report.problems:
         raise ConfigError(*report.problems)
+    version = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return LoadedConfig(config, live, dormant, version, str(path))
+
+
+def _providers(
+    report: Report,
+    tree: Any,
+    settings_of: Mapping[str, type[ProviderSettings]],
+    environ: Mapping[str, str],
+) -> tuple[dict[str, ProviderSettings], dict[str, Dormant]]:
+    """The live and the dormant entries, read from the file itself: a fault elsewhere in it must
+    not hide theirs. What is wrong with an entry as such has been reported already."""
     live: dict[str, ProviderSettings] = {}
     dormant: dict[str, Dormant] = {}
-    for name, raw in config.providers.items():
+    entries = tree.get("providers") if isinstance(tree, dict) else None
+    for name, raw in entries.items() if isinstance(entries, dict) else ():
+        if not isinstance(raw, dict) or ("providers", name) in report.places:
+            continue
         found = _provider(report, name, raw, settings_of, environ)
         if isinstance(found, Dormant):
             dormant[name] = found
         elif found is not None:
             live[name] = found
-    _check_references(report, config, strategies)
-    if report.problems:
-        raise ConfigError(*report.problems)
-    version = hashlib.sha256(text.encode()).hexdigest()[:12]
-    return LoadedConfig(config, live, dormant, version, str(path))
+    return live, dormant
 
 
 def _read_text(path: Path) -> str:
@@ -107,7 +121,6 @@ def _provider(
         value = raw.get(field)
         if isinstance(value, str) and not _SECRET_REFERENCE.fullmatch(value):
             report.add((*at, field), "a secret does not belong in a file; write ${NAME} instead")
-            return None
     missing = {key: _missing(value, environ) for key, value in raw.items()}
     waiting = frozenset(key for key, names in missing.items() if names)
     found = report.validate(settings, _expand({**raw, "type": kind}, environ), at, waiting)

@@ -21,8 +21,11 @@ class Report:
         self.source = source
         self.lines = lines
         self.problems: list[str] = []
+        self.places: set[Where] = set()
+        """Where they are."""
 
     def add(self, path: Where, message: str) -> None:
+        self.places.add(path)
         known = path
         while known not in self.lines and known:
             known = known[:-1]

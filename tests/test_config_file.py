@@ -270,6 +270,15 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     ]
 
 
+def test_a_fault_at_the_top_does_not_hide_those_of_providers(tmp_path: Path) -> None:
+    text = "providers:\n  studio: {api_key: sk-in-the-file, regoin: x}\nmodles: {}\n"
+    assert problems_of(tmp_path, text) == [
+        ":3: modles: unknown key (did you mean 'models'?)",
+        ":2: providers.studio.api_key: a secret does not belong in a file; write ${NAME} instead",
+        ":2: providers.studio.regoin: unknown key (did you mean 'region'?)",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
