@@ -167,6 +167,11 @@ class Call(NamedTuple):
     task_hint: str | None = None
     """The task that a header names."""
 
+    @property
+    def asked_output_tokens(self) -> int | None:
+        """The output cap that the client itself asks for."""
+        return self.body.get("max_completion_tokens") or self.body.get("max_tokens")
+
 
 class Plan(NamedTuple):
     """Where a call may go, in order, and what the route makes of it."""

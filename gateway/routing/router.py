@@ -162,7 +162,7 @@ def _output_cap(
     """The cap to send upstream and, where it is below what the client asked for, a warning."""
     if call.endpoint != "chat":
         return None, ()
-    asked = call.body.get("max_completion_tokens") or call.body.get("max_tokens")
+    asked = call.asked_output_tokens
     cap = rules.max_output_tokens
     if asked is None or cap is None:
         return asked or cap, ()

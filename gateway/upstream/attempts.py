@@ -216,8 +216,7 @@ def chat_request(journey: Journey, target: Target) -> ChatRequest:
     call, plan = journey.call, journey.plan
     assert plan is not None
     cap = plan.max_output_tokens
-    asked = call.body.get("max_completion_tokens") or call.body.get("max_tokens")
-    if cap and target.max_output_tokens and not asked:
+    if cap and target.max_output_tokens and not call.asked_output_tokens:
         cap = min(cap, target.max_output_tokens)
     return ChatRequest(
         model=target.model,
