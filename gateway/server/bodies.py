@@ -202,7 +202,10 @@ def _json_type(value: Any) -> str:
 
 
 def _wrong(where: str, expected: str, got: Any) -> CallError:
-    shown = _json_type(got) if isinstance(got, dict | list | str | None) else repr(got)
+    if isinstance(got, dict | list | str | None):
+        shown = _json_type(got) if got or got is None else f"an empty {_json_type(got)}"
+    else:
+        shown = repr(got)
     return _invalid(f"{where} must be {expected}, not {shown}", where)
 
 

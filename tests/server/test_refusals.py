@@ -114,6 +114,11 @@ async def test_a_host_that_is_no_text_does_not_break_the_answer(house):
     assert orjson.loads(body)["error"]["code"] == "unknown_url"
 
 
+async def test_an_empty_list_is_called_empty(house):
+    _, error = await house.refusal(json={**CHAT, "messages": []})
+    assert error["message"] == "messages must be a non-empty list, not an empty array"
+
+
 async def test_an_unknown_model_gets_a_404_with_near_names(house):
     status, error = await house.refusal(json={**CHAT, "model": "writr"})
     assert (status, error["code"], error["param"]) == (404, "model_not_found", "model")
