@@ -25,6 +25,7 @@ from .openai_wire import (
     completion_chunk,
     load_object,
     quoted,
+    read_count,
     read_retry_after_s,
     read_usage,
 )
@@ -82,6 +83,7 @@ __all__ = [
     "load_object",
     "outcome_of_status",
     "quoted",
+    "read_count",
     "read_retry_after_s",
     "read_usage",
 ]

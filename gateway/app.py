@@ -25,19 +25,26 @@ from .contracts import Observer, RegisterObserver, RegisterStrategy
 from .errors import ConfigError
 from .hookspecs import hookimpl
 from .limits.in_flight import InFlight
-from .money.spend import Spend
+from .money.budgets import configured_budgets, task_shares
+from .money.recovery import closing_of_orphan
 from .plugins import discover
 from .routing import strategies
 from .routing.classifier import Classifier
 from .routing.latency import Latency
 from .server.door import Door, Serving
+from .stores.connections import StoreUnavailable
+from .stores.group_commit import GroupCommit
 from .stores.keys import KeyFile, KeyRing
+from .stores.opening import database_url, ledger_store
 from .telemetry import workers
 from .telemetry.batches import RecordBatches
 from .telemetry.exposition import CONTENT_TYPE
 from .telemetry.metrics import Metrics
 
 WATCH_INTERVAL_S = 1.0
+LEDGER_FAREWELL_S = 10.0
+"""How long a database that is away may keep a gateway from ending; what is not written down by
+then is recovered by the next process."""
 
 log = structlog.get_logger("daobo")
 
@@ -84,12 +91,15 @@ class Gateway:
         self._loaded_stamp = _stamp(options.config_path)
         loaded = self.load()
         server = loaded.config.server
+        self.database_url = database_url(options.environ, options.state)
+        self._books = ledger_store(self.database_url, time.time)
+        self.ledger = GroupCommit(self._books, StoreUnavailable, closing_of_orphan, _report_failure)
         self.records = RecordBatches(self.registry.observers, _report_failure)
         self.permanent = Permanent(
             registry=self.registry,
             records=self.records,
             latency=latency,
-            spend=Spend(),
+            ledger=self.ledger,
             in_flight=InFlight(server.max_in_flight, server.max_in_flight_per_key),
             classifier=Classifier.load(),
             environ=options.environ,
@@ -122,6 +132,7 @@ class Gateway:
         config = rooms.loaded.config
         self.permanent.in_flight.max_in_flight = config.server.max_in_flight
         self.permanent.in_flight.max_per_key = config.server.max_in_flight_per_key
+        self._books.want_budgets(configured_budgets(config), task_shares(config))
         self.metrics.set_known(config.tasks, config.models, config.providers)
         self.metrics.config_loaded(rooms.loaded.version, time.time())
 
@@ -193,6 +204,7 @@ class Gateway:
         return self.metrics.snapshot()
 
     async def close(self) -> None:
+        await self.ledger.stop(LEDGER_FAREWELL_S)
         self.records.flush()
         retired = [connected for _, connected in self._retired]
         await _close([*self.rooms.connected.values(), *retired])

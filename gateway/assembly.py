@@ -12,14 +12,17 @@ from typing import Any
 
 from .chunking.tokens import estimate_chat_tokens
 from .chunking.window import Window
-from .config import LoadedConfig
-from .config_prices import TokenPriceConfig
+from .config import GatewayConfig, LoadedConfig
+from .config_media_prices import AnyPrice
 from .contracts import EmbeddedProvider, Observer, ProviderSettings, Upstream
 from .errors import ConfigError
+from .ledger import ExchangeRate
 from .limits.in_flight import InFlight
 from .limits.pacing import Gate, gate_for
+from .money.media_price import MediaPrice
 from .money.prices import PriceBook
-from .money.spend import Spend
+from .money.purse import Ledger, Purse
+from .money.tables import to_nano
 from .pipeline import Pipeline
 from .plugins import Registry
 from .routing.catalog import Catalog, build_catalog
@@ -27,7 +30,7 @@ from .routing.classifier import Classifier
 from .routing.latency import Latency
 from .routing.listing import build_listing
 from .routing.router import Router
-from .schema import TOKEN_CLASSES, Money, Target, Timeouts, Usage
+from .schema import TOKEN_CLASSES, Target, Timeouts, Usage
 from .server.door import Serving
 from .telemetry.redaction import redact
 from .upstream.attempts import Attempts
@@ -69,29 +72,13 @@ class View:
         return cost.nano if cost.currency == "USD" else UNKNOWN_PRICE_NANO
 
 
-class Costs:
-    """Prices a usage: what is billed, and what it costs at list price."""
-
-    def __init__(self, prices: PriceBook) -> None:
-        self._prices = prices
-
-    def __call__(
-        self, target: Target, usage: Usage, at_s: float
-    ) -> tuple[Money | None, Money | None]:
-        price = self._prices.price(target.stands_for or target)
-        listed = price.cost(usage, at_s) if price else None
-        if target.rehearsal:
-            return Money(0, listed.currency if listed else "USD"), listed
-        return listed, listed
-
-
 @dataclass(frozen=True)
 class Permanent:
     """What outlives a configuration: measurements, counters, the classifier, the registry."""
 
     registry: Registry
     latency: Latency
-    spend: Spend
+    ledger: Ledger
     in_flight: InFlight
     records: Observer
     classifier: Classifier
@@ -184,17 +171,29 @@ def _upstream(provider: Any, settings: ProviderSettings, environ: Mapping[str, s
 def _price_book(
     loaded: LoadedConfig, providers: Mapping[str, Any], catalog: Catalog, cache: Path
 ) -> tuple[PriceBook, str | None]:
+    """Raises ConfigError: what nobody can price is not served, asleep or awake."""
     book = PriceBook.load(
         overrides=configured_prices(loaded),
         base_urls={name: provider.root for name, provider in providers.items()},
     )
-    report = book.snapshot(catalog.all_targets(), cache)
+    configured = {target.stands_for or target for target in catalog.all_targets()}
+    report = book.snapshot(configured, cache)
+    if missing := book.missing(configured):
+        raise ConfigError(*sorted(_no_price(loaded.source, target) for target in missing))
     return book, report.problem
 
 
-def configured_prices(loaded: LoadedConfig) -> dict[str, TokenPriceConfig | str]:
+def _no_price(source: str, target: Target) -> str:
+    return (
+        f"{source}: models.{target.public_model}: no price is known for {target.name}; give it "
+        "`price:` (by token, by what is made, or family/model, as docs/prices.md says) or, if it "
+        "costs nothing, `price: {free: true}`"
+    )
+
+
+def configured_prices(loaded: LoadedConfig) -> dict[str, AnyPrice]:
     """The prices that the configuration itself names, by target or public model."""
-    prices: dict[str, TokenPriceConfig | str] = {}
+    prices: dict[str, AnyPrice] = {}
     for name, model in loaded.config.models.items():
         prices |= model.target_prices
         if model.price is not None:
@@ -210,9 +209,16 @@ def _pipeline(
     prices: PriceBook,
 ) -> Pipeline:
     view = View(prices, permanent.latency, Decimal(loaded.config.money.cny_per_usd))
+    purse = Purse(
+        permanent.ledger,
+        prices,
+        exchange_rate(loaded.config),
+        loaded.config.max_attempts,
+        _baselines(loaded.config, catalog),
+    )
     attempts = Attempts(
         connected,
-        Costs(prices),
+        purse,
         estimate_chat_tokens,
         redact,
         time.monotonic,
@@ -221,7 +227,7 @@ def _pipeline(
     return Pipeline(
         routing=Router(catalog, view, permanent.classifier),
         chunking=Window(),
-        money=permanent.spend,
+        money=purse,
         limits=permanent.in_flight,
         upstreams=attempts,
         observe=permanent.records,
@@ -230,11 +236,32 @@ def _pipeline(
     )
 
 
+def exchange_rate(config: GatewayConfig) -> ExchangeRate:
+    """The configured rate, as it is kept with every amount."""
+    money = config.money
+    nano = to_nano(Decimal(money.cny_per_usd))
+    return ExchangeRate(nano, money.cny_per_usd_checked, money.cny_per_usd_source)
+
+
+def _baselines(config: GatewayConfig, catalog: Catalog) -> dict[str | None, Target]:
+    """For each task, and for calls without one, the first target of the model that savings are
+    worked out against."""
+    named: dict[str | None, str | None] = {None: config.money.baseline_model}
+    for name, task in config.tasks.items():
+        named[name] = task.baseline_model or config.money.baseline_model
+    by_name = {target.name: target for target in catalog.all_targets()}
+    return {
+        task: by_name[config.models[model].targets[0]] for task, model in named.items() if model
+    }
+
+
 def _price_shown(prices: PriceBook, target: Target) -> dict[str, Any] | None:
     """The base price of a target for ``/v1/models``; None for stand-ins and where nobody knows."""
-    price = None if target.rehearsal else prices.price(target)
-    if price is None:
+    if target.rehearsal:
         return None
+    price = prices.price(target)
+    if price is None:
+        return _media_price_shown(prices.media_price(target))
     rates = price.phases[-1].tiers[0].rates
     shown = {name: rates[TOKEN_CLASSES.index(f"{name}_tokens")] for name in ("input", "output")}
     return {
@@ -242,3 +269,10 @@ def _price_shown(prices: PriceBook, target: Target) -> dict[str, Any] | None:
         **{f"{name}_per_mtok": str(Decimal(nano) / 10**9) for name, nano in shown.items()},
         "source": price.source,
     }
+
+
+def _media_price_shown(price: MediaPrice | None) -> dict[str, Any] | None:
+    if price is None:
+        return None
+    rules = [f"{Decimal(rule.rate_nano) / 10**9} {rule}" for rule in price.rules]
+    return {"currency": price.currency, "rules": rules, "source": price.source}

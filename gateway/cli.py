@@ -17,10 +17,11 @@ from rich.console import Console
 from rich.table import Table
 
 from .app import Gateway, Options
+from .cli_prices import prices
 from .config_file import default_config_path
 from .config_schema import config_schema
 from .errors import ConfigError
-from .greeting import greet, route_table, unpriced, without_effect
+from .greeting import greet, route_table, without_effect
 from .lifetime import Listen, run
 from .plugins import discover
 from .stores.keys import KeyFile
@@ -130,8 +131,9 @@ def check(config: Config = None, state: State = DEFAULT_STATE) -> None:
         out.print(f"provider {name} ({dormant.type}) waits for {dormant.waits_for}")
     for path in without_effect(gateway):
         out.print(f"{path} has no effect in this version")
-    for name in unpriced(gateway):
-        out.print(f"no price is known for {name}: its calls would be counted without cost")
+
+
+app.command()(prices)
 
 
 @app.command()

@@ -9,15 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from .config_prices import TokenPriceConfig
+from .config_media_prices import AnyPrice
+from .config_prices import known_zone
 from .contracts import ProviderSettings
 from .schema import Capability
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$", max_length=100)]
 Decimal_ = Annotated[str, Field(pattern=r"^\d+(\.\d+)?$")]
 """A decimal number in quotes, because a YAML float is not the number that was written."""
+WINDOW_PATTERN = r"^(total|day|month|[1-9]\d{0,3}[hd])$"
 
 
 class _Model(BaseModel):
@@ -56,9 +58,9 @@ class ModelConfig(_Model):
     capabilities: frozenset[Capability] = frozenset({Capability.CHAT})
     weights: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     """For the strategy ``weighted``: target → weight, 1 where nothing is said."""
-    price: TokenPriceConfig | str | None = None
-    """A price, or ``family/model``: that of another model, where the target's own is unknown."""
-    target_prices: dict[str, TokenPriceConfig | str] = Field(default_factory=dict)
+    price: AnyPrice | None = None
+    """A price, by token or by what is made, or ``family/model``: that of another model."""
+    target_prices: dict[str, AnyPrice] = Field(default_factory=dict)
     """The same for single targets, such as those of a relay that no price list knows."""
     description: str = ""
 
@@ -82,14 +84,49 @@ class TaskConfig(_Model):
     degrade: tuple[dict[str, Any], ...] = ()
     """Steps for repeated timeouts: parameters that each step overrides."""
     budget_share: float | None = Field(None, gt=0, le=1)
-    """Part of a project's budget that this task may use."""
+    """Part of each project's budget that this task may use."""
+    baseline_model: str | None = None
+    """The model that this task's savings are worked out against."""
     description: str = ""
 
 
+class BudgetConfig(_Model):
+    """A cap on what one node of the production, or a key, user or task, may cost."""
+
+    tenant: str | None = None
+    project: str | None = None
+    season: str | None = None
+    episode: str | None = None
+    scene: str | None = None
+    shot: str | None = None
+    key: str | None = None
+    user: str | None = None
+    task: str | None = None
+    cap: Decimal_
+    currency: Literal["CNY", "USD"] = "CNY"
+    window: Annotated[str, Field(pattern=WINDOW_PATTERN)] = "total"
+    """``total``, ``day``, ``month``, or the last so many hours or days: ``24h``, ``7d``."""
+    mode: Literal["hard", "soft"] = "hard"
+    """A hard budget refuses calls, a soft one warns at its marks."""
+    warn_at_percent: tuple[Annotated[int, Field(gt=0, le=1000)], ...] = (80, 100)
+
+
 class MoneyConfig(_Model):
-    """What comparing prices of two currencies goes by."""
+    """Exchange rate, budgets, and what prices are compared with."""
 
     cny_per_usd: Decimal_ = "7.10"
+    cny_per_usd_checked: str = ""
+    """The day that the rate is of, kept with every amount, as is its source."""
+    cny_per_usd_source: str = "the configuration"
+    currency: Literal["CNY", "USD"] = "CNY"
+    """What sums over several currencies are shown in besides."""
+    time_zone: Annotated[str, AfterValidator(known_zone)] = "Asia/Shanghai"
+    """Whose days and months budgets and reports go by."""
+    default_max_output_tokens: int = Field(8192, gt=0)
+    """Cap of a call that names none, for a model whose own limit is not configured."""
+    baseline_model: str | None = None
+    """The model that savings are worked out against, where a task names none."""
+    budgets: tuple[BudgetConfig, ...] = ()
 
 
 class AutoConfig(_Model):

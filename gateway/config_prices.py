@@ -1,4 +1,4 @@
-"""Prices as people write them: the models of ``price:`` in the configuration and of the tables.
+"""Token prices as people write them: models of ``price:`` in the configuration and of the tables.
 
 Prices are decimal strings in units of the currency for a million tokens. A float is refused:
 0.1 in YAML is not a tenth.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -20,7 +20,7 @@ def _refuse_float(value: object) -> object:
     return value
 
 
-def _known_zone(name: str) -> str:
+def known_zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
@@ -50,7 +50,7 @@ def days_between(days: str) -> tuple[date, ...]:
 
 
 # Nine decimals of a unit for a million tokens are one nano-unit: finer prices do not exist here.
-PerMtok = Annotated[
+Price = Annotated[
     Decimal, BeforeValidator(_refuse_float), Field(ge=0, decimal_places=9, allow_inf_nan=False)
 ]
 Hours = Annotated[
@@ -67,16 +67,16 @@ class RatesConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    input_per_mtok: PerMtok | None = None
-    cache_read_per_mtok: PerMtok | None = None
-    cache_write_per_mtok: PerMtok | None = None
-    cache_write_1h_per_mtok: PerMtok | None = None
-    image_input_per_mtok: PerMtok | None = None
-    audio_input_per_mtok: PerMtok | None = None
-    output_per_mtok: PerMtok | None = None
-    reasoning_per_mtok: PerMtok | None = None
-    image_output_per_mtok: PerMtok | None = None
-    audio_output_per_mtok: PerMtok | None = None
+    input_per_mtok: Price | None = None
+    cache_read_per_mtok: Price | None = None
+    cache_write_per_mtok: Price | None = None
+    cache_write_1h_per_mtok: Price | None = None
+    image_input_per_mtok: Price | None = None
+    audio_input_per_mtok: Price | None = None
+    output_per_mtok: Price | None = None
+    reasoning_per_mtok: Price | None = None
+    image_output_per_mtok: Price | None = None
+    audio_output_per_mtok: Price | None = None
 
     def named(self) -> dict[str, Decimal]:
         """The prices that are given, by token class."""
@@ -110,10 +110,12 @@ class TierConfig(PaidRatesConfig):
     above_input_tokens: int = Field(ge=0)
 
 
-class WindowConfig(PaidRatesConfig):
-    """Rates that apply at certain local times in place of the base rates."""
+class TimesConfig(BaseModel):
+    """Certain local times of the week."""
 
-    time_zone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    time_zone: Annotated[str, AfterValidator(known_zone)] = "UTC"
     weekdays: tuple[Annotated[int, Field(ge=1, le=7)], ...] = (1, 2, 3, 4, 5, 6, 7)
     """ISO numbers, Monday is 1."""
     hours: tuple[Hours, ...] = ("00:00-24:00",)
@@ -121,6 +123,10 @@ class WindowConfig(PaidRatesConfig):
     date are those of the moment itself, also after midnight."""
     except_dates: tuple[Days, ...] = ()
     """Public holidays and the like: a date, or two with ``..`` between, both included."""
+
+
+class WindowConfig(PaidRatesConfig, TimesConfig):
+    """Rates that apply at certain local times in place of the base rates."""
 
 
 class TokenPriceConfig(RatesConfig):
@@ -145,41 +151,3 @@ class TokenPriceConfig(RatesConfig):
         if starts != sorted(set(starts)):
             raise ValueError("tiers have to ascend in above_input_tokens")
         return self
-
-
-class PriceRule(TokenPriceConfig):
-    """A price and the models that it is for."""
-
-    models: tuple[str, ...] = Field(min_length=1)
-    """Ids at the provider, or patterns with ``*``; letter case does not matter."""
-
-
-class PriceTable(BaseModel):
-    """One file of ``config/prices/``: what one provider asks, in its own currency."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    family: str
-    """The name that ``price: family/model`` and a provider of that name lead to."""
-    aliases: tuple[str, ...] = ()
-    """Other names that a provider in the configuration may have."""
-    api_hosts: tuple[str, ...] = ()
-    """Hosts of ``base_url`` that bill by this table, or patterns with ``*``."""
-    otherwise: str | None = None
-    """The family to ask for models that are not here."""
-    definitions: dict[str, Any] = Field(default_factory=dict)
-    """A place for YAML anchors; never read."""
-    currency: str
-    source: str
-    checked: date
-    prices: tuple[PriceRule, ...]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _hand_down(cls, table: Any) -> Any:
-        """A rule has its table's currency, source and date unless it says otherwise."""
-        if not isinstance(table, dict) or not isinstance(table.get("prices"), list):
-            return table
-        common = {key: table[key] for key in ("currency", "source", "checked") if key in table}
-        rules = [common | rule if isinstance(rule, dict) else rule for rule in table["prices"]]
-        return table | {"prices": rules}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -106,8 +106,12 @@ def _inner(kind: Any, step: str | int) -> Any:
 
 
 def members(kind: Any) -> tuple[Any, ...]:
-    """The members of a union, or the type itself."""
-    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    """The members of a union, or the type itself; what ``Annotated`` adds is left off."""
+    if get_origin(kind) is Annotated:
+        return members(get_args(kind)[0])
+    if get_origin(kind) in (Union, UnionType):
+        return tuple(member for part in get_args(kind) for member in members(part))
+    return (kind,)
 
 
 def _is_model(kind: Any) -> bool:

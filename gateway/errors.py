@@ -63,7 +63,11 @@ class Outcome(Enum):
 
     # The gateway's side.
     INTERNAL = ("internal", 500, "server_error", "internal_error", False, True)
+    LEDGER_UNAVAILABLE = (
+        "ledger_unavailable", 503, "server_error", "ledger_unavailable", False, False,
+    )  # fmt: skip
     OVERLOADED = ("overloaded", 503, "server_error", "overloaded", False, False)
+    UNPRICED = ("unpriced", 503, "server_error", "no_price", False, False)
     NO_TARGET = ("no_target", 503, "server_error", "no_live_target", False, False)
 
     # The upstream's side.
@@ -86,7 +90,7 @@ class Outcome(Enum):
         "upstream_unreachable", 502, "server_error", "upstream_unreachable", True, False,
     )  # fmt: skip
     UPSTREAM_FAILED = (
-        "upstream_failed", 502, "server_error", "upstream_failed", True, True,
+        "upstream_failed", 502, "server_error", "upstream_failed", True, False,
     )  # fmt: skip
     UPSTREAM_GARBLED = (
         "upstream_garbled", 502, "server_error", "upstream_garbled", True, True,

@@ -9,7 +9,6 @@ from rich.table import Table
 
 from .app import Gateway
 from .lifetime import Listen
-from .schema import Capability
 
 MODEL_IN_EXAMPLE = "draft"
 
@@ -66,13 +65,6 @@ def route_table(gateway: Gateway) -> Table:
         ]
         table.add_row(name, ", ".join(steps))
     return table
-
-
-def unpriced(gateway: Gateway) -> list[str]:
-    """Targets that are billed by the token and whose price nobody knows."""
-    by_token = {Capability.CHAT, Capability.EMBEDDINGS}
-    targets = [t for t in gateway.rooms.catalog.all_targets() if by_token & t.capabilities]
-    return sorted(target.name for target in gateway.rooms.prices.missing(targets))
 
 
 def without_effect(gateway: Gateway) -> list[str]:

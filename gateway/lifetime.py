@@ -69,7 +69,7 @@ async def run(gateway: Gateway, listen: Listen, started: Callable[[], None]) -> 
         await admin.cleanup()
         gateway.records.flush()
         if stop.is_set():
-            log.info("stopped", spent=gateway.permanent.spend.summary())
+            log.info("stopped", calls_settled=gateway.ledger.tally.closed)
 
 
 async def _drain(gateway: Gateway) -> None:

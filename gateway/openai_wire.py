@@ -54,54 +54,72 @@ def read_retry_after_s(headers: Mapping[str, str]) -> float | None:
 def read_usage(usage: Any) -> Usage | None:
     """An OpenAI ``usage`` object as disjoint classes; None if there is none, or none that counts.
 
-    OpenAI's totals include their details; DeepSeek and Moonshot name their cache hits in a field
-    of their own.
+    OpenAI's totals include their details. xAI and Google's OpenAI endpoint leave the thinking out
+    of the completion and count it in the total only, so what the total says beyond the prompt is
+    output (https://github.com/vercel/ai/pull/12425, read 2026-11-22, quotes xAI's page on it).
     """
-    if not isinstance(usage, dict) or not any(type(usage.get(name)) is int for name in _TOTALS):
+    if type(usage) is not dict:
         return None
-    inputs: dict[str, Any] = _details(usage.get("prompt_tokens_details"), _INPUT_CLASSES)
-    outputs: dict[str, Any] = _details(usage.get("completion_tokens_details"), _OUTPUT_CLASSES)
-    if "cache_read_tokens" not in inputs:
-        for name in _CACHE_HITS:
-            if hits := _count(usage.get(name)):
-                inputs["cache_read_tokens"] = hits
-                break
-    fresh = _count(usage.get("prompt_tokens")) - sum(inputs.values())
-    visible = _count(usage.get("completion_tokens")) - sum(outputs.values())
-    return Usage(input_tokens=max(0, fresh), output_tokens=max(0, visible), **inputs, **outputs)
+    prompt = read_count(usage.get("prompt_tokens"))
+    completion = read_count(usage.get("completion_tokens"))
+    completion = max(completion, read_count(usage.get("total_tokens")) - prompt)
+    if not (prompt or completion):
+        return None
+    inputs: dict[str, Any] = _input_details(usage)
+    outputs: dict[str, Any] = _output_details(usage)
+    fresh, visible = _cut(inputs, prompt), _cut(outputs, completion)
+    return Usage(input_tokens=fresh, output_tokens=visible, **inputs, **outputs)
 
 
 ABSURD_COUNT = 1 << 40
 """No call uses so many tokens; a larger figure is an upstream's fault and must not do harm."""
-_TOTALS = ("prompt_tokens", "completion_tokens", "total_tokens")
-_CACHE_HITS = ("prompt_cache_hit_tokens", "cached_tokens")
-_INPUT_CLASSES = {
-    "cached_tokens": "cache_read_tokens",
-    "cache_write_tokens": "cache_write_tokens",
-    "image_tokens": "image_input_tokens",
-    "audio_tokens": "audio_input_tokens",
-}
-_OUTPUT_CLASSES = {
-    "reasoning_tokens": "reasoning_tokens",
-    "image_tokens": "image_output_tokens",
-    "audio_tokens": "audio_output_tokens",
-}
 
 
-def _details(details: Any, classes: Mapping[str, str]) -> dict[str, int]:
-    """The counts above 0 in a ``…_details`` object, by our token class."""
-    if type(details) is not dict:
-        return {}
+def read_count(value: Any) -> int:
+    """A count as the upstream gives it; what is no count at all is none."""
+    return min(value, ABSURD_COUNT) if type(value) is int and value > 0 else 0
+
+
+def _input_details(usage: Mapping[str, Any]) -> dict[str, int]:
+    """Input that is not fresh text. DeepSeek and Moonshot name cache hits beside the details,
+    DashScope names cache writes like Anthropic, and Ark tells which sound was in the cache."""
+    given = _object(usage.get("prompt_tokens_details"))
+    hits = (given.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"))
+    writes = (given.get("cache_write_tokens"), given.get("cache_creation_input_tokens"))
+    audio = read_count(given.get("audio_tokens")) - read_count(given.get("audio_cached_tokens"))
+    frames = (given.get("image_tokens"), given.get("video_tokens"))
     return {
-        classes[name]: _count(value)
-        for name, value in details.items()
-        if value and name in classes and _count(value)
+        "cache_read_tokens": max(map(read_count, (*hits, usage.get("cached_tokens")))),
+        "cache_write_tokens": max(map(read_count, writes)),
+        "audio_input_tokens": max(0, audio),
+        "image_input_tokens": sum(map(read_count, frames)),
     }
 
 
-def _count(value: Any) -> int:
-    """A count as the upstream gives it; what is no count at all is none."""
-    return min(value, ABSURD_COUNT) if type(value) is int and value > 0 else 0
+def _output_details(usage: Mapping[str, Any]) -> dict[str, int]:
+    """Output that is not visible text."""
+    given = _object(usage.get("completion_tokens_details"))
+    return {
+        "reasoning_tokens": read_count(given.get("reasoning_tokens")),
+        "audio_output_tokens": read_count(given.get("audio_tokens")),
+        "image_output_tokens": read_count(given.get("image_tokens")),
+    }
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if type(value) is dict else {}
+
+
+def _cut(counts: dict[str, int], total: int) -> int:
+    """Cuts the classes in place, the last ones first, to the total; returns what is in none.
+
+    A picture or a sound that was a cache hit may stand in two details. It stays a cache hit, and
+    what is left goes to the dearer class first.
+    """
+    for token_class, count in counts.items():
+        counts[token_class] = min(count, total)
+        total -= counts[token_class]
+    return total
 
 
 def completion_body(

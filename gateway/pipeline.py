@@ -74,8 +74,8 @@ class Pipeline:
         try:
             plan = self._routing.plan(call)
             journey.plan = plan = self._chunking.fit(call, plan)
-            hold = await self._money.hold(call, plan)
             with self._limits.admit(call):
+                journey.hold = hold = await self._money.hold(call, plan)
                 await self._upstreams.send(journey, client)
         except BaseException as error:
             raise self._failed(journey, error) from error

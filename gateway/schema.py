@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from .errors import Outcome
+from .ledger import Bill
 
 
 class Capability(StrEnum):
@@ -139,11 +140,16 @@ class Target:
 
 
 class Caller(NamedTuple):
-    """Who is calling, as far as a valid key and the request say."""
+    """Who is calling and for which part of a production, as a valid key and the request say."""
 
     key_id: str
     project: str | None = None
     user: str | None = None
+    tenant: str | None = None
+    season: str | None = None
+    episode: str | None = None
+    scene: str | None = None
+    shot: str | None = None
 
 
 class Call(NamedTuple):
@@ -166,6 +172,8 @@ class Call(NamedTuple):
     """The client of a stream asked for the usage chunk."""
     task_hint: str | None = None
     """The task that a header names."""
+    admitted_hold: str | None = None
+    """The admitted quote that a header names, whose money this call is to draw from."""
 
     @property
     def asked_output_tokens(self) -> int | None:
@@ -190,6 +198,14 @@ class Plan(NamedTuple):
     """Sentences on the targets that were left out, for error texts."""
     warnings: tuple[str, ...] = ()
     """What the client should know about how its request was changed."""
+
+    def cap_for(self, call: Call, target: Target) -> int | None:
+        """The output cap to send to a target. A task's is lowered to what the target can write;
+        a client's own figure is not touched."""
+        cap = self.max_output_tokens
+        if cap and target.max_output_tokens and not call.asked_output_tokens:
+            return min(cap, target.max_output_tokens)
+        return cap
 
 
 class ChatRequest(NamedTuple):
@@ -278,6 +294,9 @@ class Attempt(NamedTuple):
     outcome: Outcome
     duration_s: float
     detail: str = ""
+    usage: Usage = NO_USAGE
+    bill: Bill | None = None
+    """None if the provider has nothing to bill: never reached, or it said itself that it failed."""
 
 
 class CallRecord(NamedTuple):
@@ -319,9 +338,13 @@ class Journey:
     target: Target | None = None
     """The target that is answering, or was tried last."""
     attempts: list[Attempt] = field(default_factory=list)
+    hold: Any = None
+    """What the money room set aside for this call."""
+    billable: bool = False
+    """The attempt under way may have reached the provider."""
     usage: Usage | None = None
-    cost: Money | None = None
-    list_cost: Money | None = None
+    """Of the attempt under way, and its bill."""
+    bill: Bill | None = None
     first_token_s: float | None = None
     """Monotonic clock at the first chunk, or at the answer where it came whole."""
     chunks: int = 0
@@ -329,6 +352,37 @@ class Journey:
     dropped: tuple[str, ...] = ()
     outcome: Outcome = Outcome.OK
     detail: str = ""
+
+    def begin(self, target: Target) -> None:
+        """Another attempt."""
+        self.target = target
+        self.usage = self.bill = None
+        self.billable = False
+        self.chunks = 0
+
+    def end(self, outcome: Outcome, duration_s: float, detail: str) -> None:
+        """The attempt under way is over."""
+        assert self.target is not None
+        attempt = Attempt(
+            self.target, outcome, duration_s, detail, self.usage or NO_USAGE, self.bill
+        )
+        self.attempts.append(attempt)
+
+    def bills(self) -> list[Bill]:
+        """Of all attempts, in their order; the last may be of the one under way."""
+        bills = [attempt.bill for attempt in self.attempts if attempt.bill is not None]
+        if self.bill is not None and (not bills or bills[-1] is not self.bill):
+            bills.append(self.bill)
+        return bills
+
+    @property
+    def cost(self) -> Money | None:
+        """What is charged so far, in the currency of the last bill."""
+        return _sum([(bill.cost_nano, bill.currency) for bill in self.bills()])
+
+    @property
+    def list_cost(self) -> Money | None:
+        return _sum([(bill.list_cost_nano, bill.currency) for bill in self.bills()])
 
     def record(self, now_s: float) -> CallRecord:
         """The record of the finished call; ``now_s`` on the monotonic clock."""
@@ -355,3 +409,12 @@ class Journey:
             finish_reason=self.finish_reason,
             detail=self.detail,
         )
+
+
+def _sum(amounts: list[tuple[int, str]]) -> Money | None:
+    """Amounts in the currency of the last; attempts before it were rarely billed, and more rarely
+    in another currency."""
+    if not amounts:
+        return None
+    currency = amounts[-1][1]
+    return Money(sum(nano for nano, unit in amounts if unit == currency), currency)

@@ -1,23 +1,39 @@
-"""The price book: one question, what do tokens of this target cost, and three sources.
+"""The price book: what do tokens of this target cost, and what the media that it makes?
 
-In order: the price that the configuration gives the model, the tables of ``config/prices/``, and
-the ``genai-prices`` package. A price that nobody knows is None, never 0.
+Three sources, in order: the price that the configuration gives the model, the tables of
+``config/prices/``, and, for tokens, the ``genai-prices`` package. A price that nobody knows is
+None, never 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from gateway.config_file import bundled_config_dir
+from gateway.config_media_prices import AnyPrice, MediaPriceConfig
 from gateway.config_prices import TokenPriceConfig
 from gateway.errors import ConfigError
-from gateway.schema import Target
+from gateway.schema import Capability, Target
 
 from .genai import GenaiRef, compile_model
+from .media_price import MediaPrice
 from .price_cache import Snapshot, load_or_compile
-from .tables import Tables, compile_price
+from .tables import Tables, compile_media_price, compile_price, free_media_price
 from .token_price import TokenPrice
+
+_Key = tuple[str, str, str, bool]
+
+BY_TOKEN = frozenset({Capability.CHAT, Capability.EMBEDDINGS})
+"""What only a token price can price."""
+
+
+class Priced(NamedTuple):
+    """What the configuration says itself: a price by token, by what is made, or both."""
+
+    tokens: TokenPrice | None
+    media: MediaPrice | None
 
 
 def default_price_dir() -> Path:
@@ -31,7 +47,7 @@ class PriceBook:
     def __init__(
         self,
         tables: Tables,
-        inline: Mapping[str, TokenPrice],
+        inline: Mapping[str, Priced],
         references: Mapping[str, tuple[str, str]],
         base_urls: Mapping[str, str],
     ) -> None:
@@ -40,13 +56,14 @@ class PriceBook:
         self._references = references
         self._base_urls = base_urls
         self._genai: dict[GenaiRef, TokenPrice | None] = {}
-        self._known: dict[tuple[str, str, str, bool], TokenPrice | None] = {}
+        self._known: dict[_Key, TokenPrice | None] = {}
+        self._known_media: dict[_Key, MediaPrice | None] = {}
 
     @classmethod
     def load(
         cls,
         price_dir: Path | None = None,
-        overrides: Mapping[str, TokenPriceConfig | str] | None = None,
+        overrides: Mapping[str, AnyPrice] | None = None,
         base_urls: Mapping[str, str] | None = None,
     ) -> PriceBook:
         """Reads the tables of ``price_dir``, or those that come with the gateway.
@@ -59,31 +76,50 @@ class PriceBook:
         folder = price_dir or default_price_dir()
         if not folder.is_dir():
             raise ConfigError(f"the folder for price tables {folder} does not exist")
-        inline: dict[str, TokenPrice] = {}
+        inline: dict[str, Priced] = {}
         references: dict[str, tuple[str, str]] = {}
         for name, price in (overrides or {}).items():
             if isinstance(price, str):
                 references[name] = _family_and_model(name, price)
             else:
-                inline[name] = compile_price(price)
+                inline[name] = _compiled(price)
         return cls(Tables.load(folder), inline, references, base_urls or {})
 
     def price(self, target: Target) -> TokenPrice | None:
-        """What the target costs; None if nobody says.
+        """What the target's tokens cost; None if nobody says.
 
         The first question about a target that ``snapshot`` was not given may import
         ``genai-prices``.
         """
-        key = (target.provider, target.model, target.public_model, target.rehearsal)
+        key = _key(target)
         try:
             return self._known[key]
         except KeyError:
             found = self._known[key] = self._find(target)
             return found
 
+    def media_price(self, target: Target) -> MediaPrice | None:
+        """What the images, video or speech of the target cost; None if nobody says."""
+        key = _key(target)
+        try:
+            return self._known_media[key]
+        except KeyError:
+            found = self._known_media[key] = self._find_media(target)
+            return found
+
+    def listed(self) -> Iterator[tuple[str, str]]:
+        """Family and model of everything that the tables name; patterns are left out."""
+        for family, table in self._tables.by_family.items():
+            for rule in (*table.prices, *table.media):
+                yield from ((family, model) for model in rule.models if "*" not in model)
+
     def missing(self, targets: Iterable[Target]) -> list[Target]:
         """The targets that would be billed and have no price; rehearsals bill nothing."""
-        return [t for t in targets if not t.rehearsal and self.price(t) is None]
+        return [target for target in targets if not target.rehearsal and self._unpriced(target)]
+
+    def _unpriced(self, target: Target) -> bool:
+        by_token = bool(target.capabilities & BY_TOKEN)
+        return self.price(target) is None and (by_token or self.media_price(target) is None)
 
     def snapshot(self, targets: Iterable[Target], cache_path: Path | None = None) -> Snapshot:
         """Settles at start-up what ``genai-prices`` says of all ``targets``.
@@ -108,15 +144,39 @@ class PriceBook:
         """The price, or what to ask ``genai-prices`` for. No list prices a rehearsal."""
         for name in (target.name, target.public_model):
             if name in self._inline:
-                return self._inline[name]
+                return self._inline[name].tokens
             if name in self._references:
                 family, model = self._references[name]
                 return self._tables.price(family, model) or GenaiRef(family, model)
         if target.rehearsal:
             return None
-        base_url = self._base_urls.get(target.provider)
-        listed = self._tables.price(self._tables.family_of(target.provider, base_url), target.model)
-        return listed or GenaiRef(target.provider, target.model, base_url)
+        listed = self._tables.price(self._family(target), target.model)
+        return listed or GenaiRef(
+            target.provider, target.model, self._base_urls.get(target.provider)
+        )
+
+    def _find_media(self, target: Target) -> MediaPrice | None:
+        for name in (target.name, target.public_model):
+            if name in self._inline:
+                return self._inline[name].media
+            if name in self._references:
+                return self._tables.media_price(*self._references[name])
+        if target.rehearsal:
+            return None
+        return self._tables.media_price(self._family(target), target.model)
+
+    def _family(self, target: Target) -> str | None:
+        return self._tables.family_of(target.provider, self._base_urls.get(target.provider))
+
+
+def _key(target: Target) -> _Key:
+    return target.provider, target.model, target.public_model, target.rehearsal
+
+
+def _compiled(price: TokenPriceConfig | MediaPriceConfig) -> Priced:
+    if isinstance(price, MediaPriceConfig):
+        return Priced(None, compile_media_price(price))
+    return Priced(compile_price(price), free_media_price(price) if price.free else None)
 
 
 def _family_and_model(name: str, price_ref: str) -> tuple[str, str]:

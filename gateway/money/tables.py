@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import yaml
 from pydantic import ValidationError
 
-from gateway.config_prices import (
-    PriceTable,
-    RatesConfig,
-    TokenPriceConfig,
-    WindowConfig,
-    days_between,
-)
+from gateway.config_media_prices import MediaPriceConfig, MediaRuleConfig
+from gateway.config_price_tables import MediaPriceRule, PriceRule, PriceTable
+from gateway.config_prices import RatesConfig, TimesConfig, TokenPriceConfig, days_between
 from gateway.errors import ConfigError
 from gateway.schema import TOKEN_CLASSES
 
+from .media_price import SELECTORS, MediaPrice, MediaRule
 from .token_price import (
     SECONDS_PER_DAY,
     Phase,
@@ -34,6 +32,19 @@ from .token_price import (
 )
 
 NANO = 1_000_000_000
+UNITS: Mapping[str, tuple[str, int]] = {
+    "image": ("images", 1),
+    "second": ("video_ms", 1_000),
+    "clip": ("video_clips", 1),
+    "million_video_tokens": ("video_tokens", 1_000_000),
+    "10k_characters": ("characters", 10_000),
+    "million_characters": ("characters", 1_000_000),
+    "audio_second": ("audio_ms", 1_000),
+    "audio_minute": ("audio_ms", 60_000),
+    "input_image": ("input_images", 1),
+    "input_second": ("input_video_ms", 1_000),
+}
+"""The written unit of a media price → its meter, and how much of that is one unit."""
 
 
 def to_nano(price: Decimal) -> int:
@@ -43,7 +54,7 @@ def to_nano(price: Decimal) -> int:
 
 def compile_price(config: TokenPriceConfig) -> TokenPrice:
     """The integer form of a written price."""
-    source = f"{config.source} ({config.checked})" if config.checked else config.source
+    source = _source(config)
     if config.free:
         free = base_tier((0,) * len(TOKEN_CLASSES))
         return TokenPrice(config.currency, (Phase((free,)),), source, free=True)
@@ -53,11 +64,56 @@ def compile_price(config: TokenPriceConfig) -> TokenPrice:
     return TokenPrice(config.currency, (*phases, base), source)
 
 
+def compile_media_price(config: MediaPriceConfig) -> MediaPrice:
+    """The integer form of a written media price."""
+    return MediaPrice(
+        currency=config.currency,
+        rules=tuple(_media_rule(rule) for rule in config.rules),
+        source=_source(config),
+        frames={name: tuple(map(_pixels, sizes)) for name, sizes in config.frames.items()},
+        fps=config.frames_per_second,
+        han_character=config.han_character,
+    )
+
+
+def free_media_price(config: TokenPriceConfig) -> MediaPrice:
+    """What is free by the token is free by the second."""
+    return MediaPrice(config.currency, (), _source(config), {}, free=True)
+
+
+def _media_rule(rule: MediaRuleConfig) -> MediaRule:
+    meter, per = UNITS[rule.per]
+    named = {name: getattr(rule, name) for name in SELECTORS}
+    return MediaRule(
+        meter=meter,
+        rate_nano=to_nano(rule.price),
+        per=per,
+        unit=rule.per.replace("_", " "),
+        wanted=tuple(
+            (name, (values,) if isinstance(values, bool) else values)
+            for name, values in named.items()
+            if values is not None
+        ),
+        up_to_ms=rule.up_to_s * 1000 if rule.up_to_s else None,
+        included=rule.included,
+        window=_window(rule.times) if rule.times else None,
+    )
+
+
+def _pixels(frame: str) -> int:
+    width, _, height = frame.partition("x")
+    return int(width) * int(height)
+
+
+def _source(config: TokenPriceConfig | MediaPriceConfig) -> str:
+    return f"{config.source} ({config.checked})" if config.checked else config.source
+
+
 def _rates(config: RatesConfig) -> Rates:
     return fill_rates({name: to_nano(price) for name, price in config.named().items()})
 
 
-def _window(config: WindowConfig) -> Window:
+def _window(config: TimesConfig) -> Window:
     return Window(
         time_zone=config.time_zone,
         weekdays=frozenset(config.weekdays),
@@ -114,16 +170,36 @@ class Tables:
         return None
 
     def price(self, family: str | None, model: str) -> TokenPrice | None:
-        """The family's price for a model; an exact id goes before any pattern."""
-        table = self.by_family.get(family) if family else None
-        if table is None:
-            return None
-        wanted = model.casefold()
-        for matches in (str.__eq__, fnmatchcase):
-            for rule in table.prices:
-                if any(matches(wanted, name.casefold()) for name in rule.models):
-                    return compile_price(rule)
-        return self.price(table.otherwise, model)
+        """The family's token price for a model; an exact id goes before any pattern."""
+        for table in self._asked(family):
+            if rule := _rule_for(model, table.prices):
+                return compile_price(rule)
+        return None
+
+    def media_price(self, family: str | None, model: str) -> MediaPrice | None:
+        """The family's price for what a model makes; found as ``price`` is."""
+        for table in self._asked(family):
+            if rule := _rule_for(model, table.media):
+                return compile_media_price(rule)
+        return None
+
+    def _asked(self, family: str | None) -> Iterator[PriceTable]:
+        """The family's table, and the one that it leads on to."""
+        while family and (table := self.by_family.get(family)):
+            yield table
+            family = table.otherwise
+
+
+_Rule = TypeVar("_Rule", PriceRule, MediaPriceRule)
+
+
+def _rule_for(model: str, rules: Sequence[_Rule]) -> _Rule | None:
+    wanted = model.casefold()
+    for matches in (str.__eq__, fnmatchcase):
+        for rule in rules:
+            if any(matches(wanted, name.casefold()) for name in rule.models):
+                return rule
+    return None
 
 
 def _leads_on(table: PriceTable | None) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from operator import attrgetter, mul
-from typing import Any
+from functools import lru_cache
+from operator import attrgetter
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from gateway.ledger import Line
 from gateway.schema import TOKEN_CLASSES, Money, Usage
 
 TOKENS_PER_MTOK = 1_000_000
@@ -117,21 +119,72 @@ class TokenPrice:
             tier = higher
         return tier.rates
 
-    def cost(self, usage: Usage, at_s: float) -> Money:
-        """What the usage costs at that moment, rounded up to a whole nano-unit once.
+    def lines(self, usage: Usage, at_s: float) -> tuple[Line, ...]:
+        """A line for each class of token that was used, at the rates of that Unix second.
 
-        ``at_s`` is in Unix seconds. A negative count is taken as 0: no bug of an upstream earns
-        a credit.
+        A negative count is left out: no bug of an upstream earns a credit.
         """
-        counts: tuple[int, ...] = _counts(usage)
-        if min(counts) < 0:
-            floored: dict[str, Any] = {
-                name: max(0, count) for name, count in usage.classes().items()
-            }
-            return self.cost(Usage(**floored), at_s)
         rates = self.rates(usage.total_input_tokens, int(at_s))
-        nano_mtok = sum(map(mul, counts, rates))
-        return Money(-(-nano_mtok // TOKENS_PER_MTOK), self.currency)
+        return tuple(
+            [
+                Line(name, count, rate, TOKENS_PER_MTOK)
+                for name, count, rate in zip(TOKEN_CLASSES, _counts(usage), rates, strict=True)
+                if count > 0
+            ]
+        )
+
+    def cost(self, usage: Usage, at_s: float) -> Money:
+        """What the usage costs at that moment: the sum of its lines, each rounded up."""
+        return Money(sum(line.cost_nano for line in self.lines(usage, at_s)), self.currency)
+
+    def bound_nano(self, most: Most, at_s: float) -> int:
+        """What a call can cost at most that uses no more than ``most``."""
+        now = next(p for p in self.phases if p.window is None or p.window.contains(int(at_s)))
+        reached = [tier for tier in now.tiers if most.input_tokens > tier.above_input_tokens]
+        nano_mtok = max(_bound(tier.rates, most) for tier in reached or now.tiers[:1])
+        # Each of the ten lines may be rounded up by itself.
+        return -(-nano_mtok // TOKENS_PER_MTOK) + len(TOKEN_CLASSES)
+
+
+class Most(NamedTuple):
+    """Upper bounds on what a call can use, and whether it has more than text in it."""
+
+    input_tokens: int
+    output_tokens: int
+    media_in: bool = False
+    media_out: bool = False
+
+
+def _bound(rates: Rates, most: Most) -> int:
+    dearest = _dearest(rates)
+    return most.input_tokens * (
+        dearest.any_in if most.media_in else dearest.text_in
+    ) + most.output_tokens * (dearest.any_out if most.media_out else dearest.text_out)
+
+
+class _Dearest(NamedTuple):
+    """The highest rate that a token can be billed at, by side and kind."""
+
+    text_in: int
+    any_in: int
+    text_out: int
+    any_out: int
+
+
+@lru_cache(maxsize=4096)
+def _dearest(rates: Rates) -> _Dearest:
+    rate = dict(zip(TOKEN_CLASSES, rates, strict=True))
+    text_in = max(rate[f"{name}_tokens"] for name in _TEXT_INPUT)
+    text_out = max(rate["output_tokens"], rate["reasoning_tokens"])
+    return _Dearest(
+        text_in=text_in,
+        any_in=max(text_in, rate["image_input_tokens"], rate["audio_input_tokens"]),
+        text_out=text_out,
+        any_out=max(text_out, rate["image_output_tokens"], rate["audio_output_tokens"]),
+    )
+
+
+_TEXT_INPUT = ("input", "cache_read", "cache_write", "cache_write_1h")
 
 
 def base_tier(rates: Rates) -> Tier:

@@ -43,6 +43,8 @@ class Catalog:
     targets: Mapping[str, Route]
     rules: Mapping[str, TaskRules]
     default_task: str | None
+    default_max_output_tokens: int | None = None
+    """The cap of a call that names none, for a target whose own limit is not known."""
 
     def all_targets(self) -> set[Target]:
         """Every configured target, live or dormant."""
@@ -80,7 +82,14 @@ def build_catalog(
         name: TaskRules(task.parameters, task.max_output_tokens, task.deadline_s)
         for name, task in config.tasks.items()
     }
-    return Catalog(models, tasks, pinned, rules, config.auto.default_task)
+    return Catalog(
+        models,
+        tasks,
+        pinned,
+        rules,
+        config.auto.default_task,
+        config.money.default_max_output_tokens,
+    )
 
 
 def _targets(name: str, model: ModelConfig, embedded: Collection[str]) -> tuple[Target, ...]:

@@ -47,6 +47,8 @@ class Router:
         rules = self._rules(call, choice.task)
         body = _without_own_words({**rules.parameters, **call.body})
         cap, warnings = _output_cap(call, rules, choice.task)
+        if cap is None and call.endpoint == "chat":
+            cap = self._cap_of_last_resort(choice.route)
         needs = chat_needs(body) if call.endpoint == "chat" else _EMBEDDINGS
         able, skipped = self._able(call, choice.route, needs)
         ordered = choice.route.strategy(able, self._view) if len(able) > 1 else able
@@ -61,6 +63,12 @@ class Router:
             skipped=skipped,
             warnings=warnings,
         )
+
+    def _cap_of_last_resort(self, route: Route) -> int | None:
+        """No call goes out unbounded: what it can cost has to be known before."""
+        if all(target.max_output_tokens or target.context_tokens for target in route.targets):
+            return None  # each has a limit of its own
+        return self.catalog.default_max_output_tokens
 
     def _rules(self, call: Call, task: str | None) -> TaskRules:
         """What the task asks for; its parameters and its cap are those of chat completions."""

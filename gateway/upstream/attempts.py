@@ -12,13 +12,12 @@ from typing import Any, Protocol
 
 from gateway.contracts import Client, Upstream, UpstreamResponse
 from gateway.errors import CallError, Outcome
+from gateway.ledger import Bill
 from gateway.schema import (
     Answer,
-    Attempt,
     ChatRequest,
     EmbeddingRequest,
     Journey,
-    Money,
     Target,
     Timeouts,
     UpstreamRequest,
@@ -31,6 +30,8 @@ from .translation import Translation
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
 MAX_TURN_WAIT_S = 30.0
+BYTES_PER_TOKEN = 3
+"""Rather few, so that a count of our own is rather too high."""
 
 
 class Gate(Protocol):
@@ -55,24 +56,33 @@ class LiveProvider(Protocol):
     def gate(self) -> Gate | None: ...
 
 
-class Attempts:
-    """The ladder.
+class Accounts(Protocol):
+    """What an attempt has to do with money."""
 
-    ``cost_of`` prices a usage at a target: what is billed, and at list price. ``redact`` takes
-    out of an upstream's words what looks like a key.
-    """
+    async def cover(self, journey: Journey, target: Target) -> None:
+        """See to it that enough is held for this attempt. Raises CallError."""
+
+    def bill(self, journey: Journey, target: Target, usage: Usage) -> Bill | None:
+        """What a usage costs."""
+
+    def bill_unknown(self, journey: Journey, target: Target) -> Bill | None:
+        """What an attempt costs that may have been served, and nobody knows."""
+
+
+class Attempts:
+    """The ladder. ``redact`` takes out of an upstream's words what looks like a key."""
 
     def __init__(
         self,
         live: Mapping[str, LiveProvider],
-        cost_of: Callable[[Target, Usage, float], tuple[Money | None, Money | None]],
+        accounts: Accounts,
         estimate_input_tokens: Callable[[Mapping[str, Any]], int],
         redact: Callable[[str], str],
         clock: Callable[[], float],
         max_attempts: int,
     ) -> None:
         self._live = live
-        self._cost_of = cost_of
+        self._accounts = accounts
         self._estimate_input_tokens = estimate_input_tokens
         self._redact = redact
         self._clock = clock
@@ -83,30 +93,32 @@ class Attempts:
         assert journey.plan is not None
         failures: list[CallError] = []
         for target in journey.plan.targets[: self._max_attempts]:
-            journey.target = target
+            journey.begin(target)
             began_s = self._clock()
             try:
+                await self._accounts.cover(journey, target)
                 await self._try(journey, target, client)
             except CallError as error:
                 error.message = self._redact(error.message)
-                self._note(journey, target, error.outcome, began_s, error.message)
+                self._end(journey, error.outcome, began_s, error.message)
                 failures.append(error)
                 if client.started or not error.outcome.retryable:
                     break
             except BaseException as error:
                 outcome = Outcome.INTERNAL if isinstance(error, Exception) else Outcome.CLIENT_GONE
-                self._note(journey, target, outcome, began_s, type(error).__name__)
+                self._end(journey, outcome, began_s, type(error).__name__)
                 raise
             else:
-                self._note(journey, target, Outcome.OK, began_s, "")
+                self._end(journey, Outcome.OK, began_s, "")
                 return
         raise _summary(journey, failures)
 
-    def _note(
-        self, journey: Journey, target: Target, outcome: Outcome, began_s: float, detail: str
-    ) -> None:
-        duration_s = self._clock() - began_s
-        journey.attempts.append(Attempt(target, outcome, duration_s, detail))
+    def _end(self, journey: Journey, outcome: Outcome, began_s: float, detail: str) -> None:
+        """Put the attempt on record; one that may have been served is not free."""
+        if journey.bill is None and journey.billable and outcome.may_be_billed:
+            assert journey.target is not None
+            journey.bill = self._accounts.bill_unknown(journey, journey.target)
+        journey.end(outcome, self._clock() - began_s, detail)
 
     async def _try(self, journey: Journey, target: Target, client: Client) -> None:
         live = self._live[target.provider]
@@ -141,6 +153,7 @@ class Attempts:
         request = chat_request(journey, target)
         upstream_request: UpstreamRequest = live.provider.build_request(request)
         journey.dropped = upstream_request.dropped
+        journey.billable = True
         response = await live.upstream.send(upstream_request, timeouts)
         try:
             await _check_status(live.provider, response)
@@ -173,7 +186,9 @@ class Attempts:
     ) -> None:
         assert journey.plan is not None
         request = EmbeddingRequest(target.model, journey.plan.body)
-        response = await live.upstream.send(live.provider.build_embedding(request), timeouts)
+        upstream_request = live.provider.build_embedding(request)
+        journey.billable = True
+        response = await live.upstream.send(upstream_request, timeouts)
         try:
             await _check_status(live.provider, response)
             body = await response.read(MAX_ANSWER_BYTES)
@@ -183,9 +198,9 @@ class Attempts:
 
     async def _deliver(self, journey: Journey, answer: Answer, client: Client) -> None:
         journey.first_token_s = self._clock()
-        journey.usage = answer.usage
+        journey.usage = answer.usage or self._estimate(journey, len(answer.body))
         journey.finish_reason = answer.finish_reason
-        self._price(journey)
+        self._bill(journey)
         await client.send_answer(journey, answer.body)
 
     def _count_what_came(self, journey: Journey) -> None:
@@ -196,33 +211,35 @@ class Attempts:
                 output_tokens=journey.chunks,
                 estimated=True,
             )
-        self._price(journey)
+        self._bill(journey)
 
-    def _price(self, journey: Journey) -> None:
+    def _estimate(self, journey: Journey, answer_bytes: int) -> Usage:
+        """The usage of an answer that reports none: the gateway's own count."""
+        if journey.call.endpoint != "chat":
+            return Usage(input_tokens=journey.call.body_bytes // BYTES_PER_TOKEN, estimated=True)
+        return Usage(
+            input_tokens=self._estimate_input_tokens(journey.call.body),
+            output_tokens=answer_bytes // BYTES_PER_TOKEN,
+            estimated=True,
+        )
+
+    def _bill(self, journey: Journey) -> None:
         if journey.usage is not None and journey.target is not None:
-            journey.cost, journey.list_cost = self._cost_of(
-                journey.target, journey.usage, journey.call.started_at_s
-            )
+            journey.bill = self._accounts.bill(journey, journey.target, journey.usage)
 
 
 _NO_GATE: AbstractAsyncContextManager[None] = nullcontext()
 
 
 def chat_request(journey: Journey, target: Target) -> ChatRequest:
-    """What the target's provider is asked to translate.
-
-    A task's cap is lowered to what the target can write; a client's own figure is not touched.
-    """
+    """What the target's provider is asked to translate."""
     call, plan = journey.call, journey.plan
     assert plan is not None
-    cap = plan.max_output_tokens
-    if cap and target.max_output_tokens and not call.asked_output_tokens:
-        cap = min(cap, target.max_output_tokens)
     return ChatRequest(
         model=target.model,
         body=plan.body,
         stream=call.stream,
-        max_output_tokens=cap,
+        max_output_tokens=plan.cap_for(call, target),
         capabilities=target.capabilities,
         call_id=call.id,
         created_s=int(call.started_at_s),

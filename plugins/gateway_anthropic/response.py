@@ -18,6 +18,7 @@ from gateway import (
     load_object,
     outcome_of_status,
     quoted,
+    read_count,
     read_retry_after_s,
 )
 
@@ -102,25 +103,30 @@ def usage_of(usage: Any) -> Usage | None:
     split of cache writes by life-time is missing in stream deltas, where their sum is right:
     what is not known to live for an hour lives for five minutes.
     """
-    if not usage:
+    if not isinstance(usage, dict) or not usage:
         return None
-    split = usage.get("cache_creation") or {}
-    written_1h = split.get("ephemeral_1h_input_tokens") or 0
-    written = usage.get("cache_creation_input_tokens")
-    if written is None:
-        written = written_1h + (split.get("ephemeral_5m_input_tokens") or 0)
-    written_1h = min(written_1h, written)
-    output = usage.get("output_tokens") or 0
-    details = usage.get("output_tokens_details") or {}
-    thinking = min(details.get("thinking_tokens") or 0, output)
+    split = _object(usage.get("cache_creation"))
+    written_1h = read_count(split.get("ephemeral_1h_input_tokens"))
+    if usage.get("cache_creation_input_tokens") is None:
+        written = written_1h + read_count(split.get("ephemeral_5m_input_tokens"))
+    else:
+        written = read_count(usage["cache_creation_input_tokens"])
+        written_1h = min(written_1h, written)
+    output = read_count(usage.get("output_tokens"))
+    details = _object(usage.get("output_tokens_details"))
+    thinking = min(read_count(details.get("thinking_tokens")), output)
     return Usage(
-        input_tokens=usage.get("input_tokens") or 0,
-        cache_read_tokens=usage.get("cache_read_input_tokens") or 0,
+        input_tokens=read_count(usage.get("input_tokens")),
+        cache_read_tokens=read_count(usage.get("cache_read_input_tokens")),
         cache_write_tokens=written - written_1h,
         cache_write_1h_tokens=written_1h,
         output_tokens=output - thinking,
         reasoning_tokens=thinking,
     )
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 # Errors

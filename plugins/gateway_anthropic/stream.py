@@ -82,7 +82,8 @@ class _Message:
         elif kind == "content_block_stop":
             yield from self.close(event["index"])
         elif kind == "message_start":
-            self.usage = dict(event["message"].get("usage") or {})
+            usage = event["message"].get("usage")
+            self.usage = dict(usage) if isinstance(usage, dict) else {}
             yield self.chunk({"role": "assistant", "content": ""})
         elif kind == "message_delta":
             yield from self.finish(event["delta"], event.get("usage") or {})

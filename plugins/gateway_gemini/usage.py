@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from gateway import Usage
+from gateway import Usage, read_count
 
 
 def read_usage_metadata(usage: Any) -> Usage | None:
@@ -55,4 +55,4 @@ def _by_modality(usage: Mapping[str, Any], name: str) -> Counter[str]:
 
 
 def _count(fields: Mapping[str, Any], name: str) -> int:
-    return max(0, int(fields.get(name) or 0))
+    return read_count(fields.get(name))

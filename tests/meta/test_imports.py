@@ -26,18 +26,21 @@ CONTRACTS = ("contracts", "hookspecs", "openai_compatible", "openai_wire")
 CONFIGURATION = (
     "config",
     "config_prices",
+    "config_media_prices",
+    "config_price_tables",
     "config_yaml",
     "config_report",
     "config_file",
     "config_schema",
 )
 LAYER_OF = {
-    **dict.fromkeys(["schema", "errors"], 0),
+    **dict.fromkeys(["schema", "errors", "ledger", "budget"], 0),
     **dict.fromkeys([*CONTRACTS, *CONFIGURATION], 1),
     **dict.fromkeys(ROOMS, 2),
     "pipeline": 3,
     "server": 4,
     **dict.fromkeys(["plugins", "app", "assembly", "cli", "greeting", "lifetime", "workers"], 5),
+    **dict.fromkeys(["cli_prices", "price_report", "price_words"], 5),
 }
 """The first name below ``gateway`` → its layer."""
 WORDS_AND_CONTRACTS = frozenset(name for name, layer in LAYER_OF.items() if layer <= 1)

@@ -81,11 +81,13 @@ def test_a_negative_count_is_no_credit():
 
 
 @given(usages, rates)
-def test_the_cost_is_the_exact_sum_rounded_up(usage, of_rates):
+def test_the_cost_is_the_exact_sum_with_each_line_rounded_up(usage, of_rates):
     named = dict(zip(TOKEN_CLASSES, of_rates, strict=True))
     one = TokenPrice("USD", (Phase((base_tier(fill_rates(named)),)),), "")
     exact = exact_nano(usage, of_rates)
-    assert exact <= one.cost(usage, NOW_S).nano < exact + 1
+    lines = one.lines(usage, NOW_S)
+    assert one.cost(usage, NOW_S).nano == sum(line.cost_nano for line in lines)
+    assert exact <= one.cost(usage, NOW_S).nano < exact + max(1, len(lines))
 
 
 @given(usages, st.sampled_from(TOKEN_CLASSES), st.integers(1, 1000))

@@ -241,7 +241,10 @@ def test_a_cap_lowers_and_says_so(body: Mapping[str, int], cap: int, warnings: i
 
 def test_without_a_task_the_client_decides() -> None:
     assert router().plan(call("big", max_tokens=9000)).max_output_tokens == 9000
-    assert router().plan(call("big")).max_output_tokens is None
+
+
+def test_a_call_that_names_no_cap_gets_one_where_the_model_has_no_known_limit() -> None:
+    assert router().plan(call("big")).max_output_tokens == 8192
 
 
 def test_what_a_task_adds_to_chat_is_not_added_to_embeddings() -> None:

@@ -22,10 +22,13 @@ models:
     context_tokens: 1000
     capabilities: [chat]
     price: {input_per_mtok: "1", output_per_mtok: "2"}
-  seer: {targets: [wire/seer-1], capabilities: [chat, vision, tools]}
-  painter: {targets: [wire/painter-1], capabilities: [image]}
-  gauge: {targets: [wire/gauge-1], capabilities: [embeddings]}
-  lost: {targets: [nowhere/lost-1]}
+  seer: {targets: [wire/seer-1], capabilities: [chat, vision, tools], price: {free: true}}
+  painter:
+    targets: [wire/painter-1]
+    capabilities: [image]
+    price: {rules: [{per: image, price: "0.04"}]}
+  gauge: {targets: [wire/gauge-1], capabilities: [embeddings], price: {free: true}}
+  lost: {targets: [nowhere/lost-1], price: {free: true}}
 tasks:
   draft: {models: [lost, writer], max_output_tokens: 100}
 auto: {default_task: draft}

@@ -1,0 +1,131 @@
+"""From what an attempt used to what it costs, and to the rows that say so."""
+
+from __future__ import annotations
+
+from gateway.ledger import (
+    AttemptRow,
+    Bill,
+    Charge,
+    Closing,
+    HoldRequest,
+    LedgerRow,
+    Line,
+    RequestRow,
+)
+from gateway.schema import Attempt, CallRecord, Money, Target, Usage
+
+from .token_price import TokenPrice
+
+MICRO = 1_000_000
+UNKNOWN_METER = "unknown"
+"""The meter of what nobody measured: an attempt whose fate is not known, at its upper bound."""
+
+
+def bill_usage(
+    price: TokenPrice | None, target: Target, usage: Usage, at_s: float, room_nano: int
+) -> Bill | None:
+    """The bill of a usage; no more than ``room_nano`` is charged, whatever an upstream reports.
+
+    None if nobody knows the price, which only happens for stand-ins, who bill nothing anyway.
+    """
+    if price is None:
+        return Bill("USD", 0, 0) if target.rehearsal else None
+    lines = price.lines(usage, at_s)
+    listed = sum(line.cost_nano for line in lines)
+    cost = 0 if target.rehearsal else listed
+    absurd = cost > room_nano or min(usage[:-1]) < 0
+    return Bill(
+        currency=price.currency,
+        cost_nano=min(cost, room_nano),
+        list_cost_nano=listed,
+        lines=lines,
+        price=price.source,
+        estimated=usage.estimated,
+        clamped=absurd,
+    )
+
+
+def bill_unknown(currency: str, bound_nano: int, price: str, rehearsal: bool) -> Bill:
+    """The bill of an attempt that may have been served and whose usage nobody told: the most
+    that it can have cost, marked as an estimate."""
+    lines = (Line(UNKNOWN_METER, 1, bound_nano, 1),) if bound_nano else ()
+    cost = 0 if rehearsal else bound_nano
+    return Bill(currency, cost, bound_nano, lines, price, estimated=True)
+
+
+def closing_of(
+    hold: HoldRequest, record: CallRecord, baseline_model: str | None, baseline: Money | None
+) -> Closing:
+    """The end of a call's hold: what is charged for each attempt, and the rows."""
+    target, place = record.target, hold.place
+    request = RequestRow(
+        id=hold.id,
+        started_us=hold.started_us,
+        duration_us=int(record.duration_s * MICRO),
+        endpoint=record.endpoint,
+        tenant=place.tenant,
+        project=place.project,
+        season=place.season,
+        episode=place.episode,
+        scene=place.scene,
+        shot=place.shot,
+        key_id=place.key,
+        user_id=place.user,
+        task=place.task,
+        requested_model=record.requested_model,
+        route_reason=record.route_reason,
+        stream=record.stream,
+        outcome=record.outcome.label,
+        provider=target.provider if target else None,
+        model=target.model if target else None,
+        public_model=target.public_model if target else None,
+        rehearsal=bool(target and target.rehearsal),
+        recovered=False,
+        held_nano=hold.amount_nano,
+        held_currency=hold.currency,
+        exchange_rate=hold.rate.id,
+        baseline_model=baseline_model if baseline else None,
+        baseline_nano=baseline.nano if baseline else None,
+        baseline_currency=baseline.currency if baseline else None,
+    )
+    numbered = list(enumerate(record.attempts, start=1))
+    return Closing(
+        hold=hold,
+        charges=tuple([_charge(attempt) for attempt in record.attempts if attempt.bill]),
+        request=request,
+        attempts=tuple([_attempt_row(hold.id, number, attempt) for number, attempt in numbered]),
+        lines=tuple([row for numbered_ in numbered for row in _ledger_rows(hold.id, *numbered_)]),
+    )
+
+
+def _charge(attempt: Attempt) -> Charge:
+    bill = attempt.bill
+    assert bill is not None
+    rehearsed = bill.list_cost_nano if attempt.target.rehearsal else 0
+    return Charge(bill.currency, bill.cost_nano, rehearsed)
+
+
+def _attempt_row(request_id: str, number: int, attempt: Attempt) -> AttemptRow:
+    bill, target = attempt.bill, attempt.target
+    return AttemptRow(
+        request_id,
+        number,
+        target.provider,
+        target.model,
+        attempt.outcome.label,
+        int(attempt.duration_s * MICRO),
+        target.rehearsal,
+        bill.currency if bill else None,
+        bill.cost_nano if bill else 0,
+        bill.list_cost_nano if bill else 0,
+        bool(bill and bill.estimated),
+        bool(bill and bill.clamped),
+        bill.price if bill else "",
+    )
+
+
+def _ledger_rows(request_id: str, number: int, attempt: Attempt) -> list[LedgerRow]:
+    return [
+        LedgerRow(request_id, number, *line, line.cost_nano)
+        for line in (attempt.bill.lines if attempt.bill else ())
+    ]

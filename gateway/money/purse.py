@@ -1,0 +1,197 @@
+"""What a call sees of money: a hold before it is sent, bills while it runs, one settlement.
+
+One purse for each configuration; the ledger behind it is the same for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from gateway.errors import CallError, Outcome
+from gateway.ledger import Bill, Closing, ExchangeRate, HoldRequest, Place, Refused, Verdict
+from gateway.schema import Call, Caller, CallRecord, Journey, Money, Plan, Target, Usage
+
+from .billing import bill_unknown, bill_usage, closing_of
+from .bounds import call_bound_nano
+from .prices import PriceBook
+from .recovery import about
+from .token_price import TokenPrice
+
+MICRO = 1_000_000
+
+
+class Ledger(Protocol):
+    """Where holds stand and calls are settled."""
+
+    async def hold(self, request: HoldRequest) -> Verdict: ...
+
+    def close(self, make_closing: Callable[[], Closing]) -> None: ...
+
+
+@dataclass(slots=True)
+class Hold:
+    """What is set aside for one call."""
+
+    request: HoldRequest
+    warnings: tuple[str, ...] = ()
+    charged_nano: int = 0
+    """Of it, by attempts that have ended, in the hold's currency."""
+
+    @property
+    def room_nano(self) -> int:
+        return self.request.amount_nano - self.charged_nano
+
+
+class Purse:
+    """Implements the pipeline's ``Money`` and what attempts need of it."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        prices: PriceBook,
+        rate: ExchangeRate,
+        max_attempts: int,
+        baselines: Mapping[str | None, Target],
+    ) -> None:
+        """``baselines``: for each task, the target whose price its calls are compared with."""
+        self._ledger = ledger
+        self._prices = prices
+        self._rate = rate
+        self._max_attempts = max_attempts
+        self._baselines = baselines
+
+    async def hold(self, call: Call, plan: Plan) -> Hold:
+        """Raises CallError: BUDGET_EXHAUSTED, LEDGER_UNAVAILABLE, UNPRICED."""
+        request = self._request(call, plan)
+        verdict = await self._ledger.hold(request)
+        if isinstance(verdict, Refused):
+            raise _refused(verdict, call)
+        return Hold(request, verdict.warnings)
+
+    async def cover(self, journey: Journey, target: Target) -> None:
+        """See to it that what is left of the hold is enough for another attempt."""
+        hold: Hold = journey.hold
+        if not hold.charged_nano:
+            return
+        assert journey.plan is not None
+        bound_nano = self._bound_nano(journey.call, journey.plan, target, hold.request.currency)
+        missing_nano = bound_nano - hold.room_nano
+        if missing_nano <= 0:
+            return
+        more = hold.request._replace(amount_nano=missing_nano, extends=True)
+        verdict = await self._ledger.hold(more)
+        if isinstance(verdict, Refused):
+            raise _refused(verdict, journey.call)
+        amount_nano = hold.request.amount_nano + missing_nano
+        hold.request = hold.request._replace(amount_nano=amount_nano)
+
+    def bill(self, journey: Journey, target: Target, usage: Usage) -> Bill | None:
+        """What this usage costs, never more than is held for it."""
+        hold: Hold = journey.hold
+        price = self._price(target)
+        room_nano = hold.room_nano
+        if price is not None:
+            room_nano = self._rate.convert(room_nano, hold.request.currency, price.currency)
+        return self._charged(
+            hold, bill_usage(price, target, usage, journey.call.started_at_s, room_nano)
+        )
+
+    def bill_unknown(self, journey: Journey, target: Target) -> Bill | None:
+        """The bill of an attempt that may have been served, and nobody knows."""
+        assert journey.plan is not None
+        hold: Hold = journey.hold
+        price = self._price(target)
+        if price is None:
+            return None
+        bound_nano = call_bound_nano(price, journey.call, journey.plan, target)
+        bill = bill_unknown(price.currency, bound_nano, price.source, target.rehearsal)
+        return self._charged(hold, bill)
+
+    def settle(self, hold: Hold | None, record: CallRecord) -> None:
+        """Once for each call that has a hold; cannot fail, and waits for nobody."""
+        if hold is not None:
+            self._ledger.close(partial(self._closing, hold.request, record))
+
+    def _charged(self, hold: Hold, bill: Bill | None) -> Bill | None:
+        if bill is not None and bill.cost_nano:
+            currency = hold.request.currency
+            hold.charged_nano += self._rate.convert(bill.cost_nano, bill.currency, currency)
+        return bill
+
+    def _closing(self, request: HoldRequest, record: CallRecord) -> Closing:
+        baseline = self._baselines.get(record.task)
+        cost: Money | None = None
+        if baseline is not None and record.usage:
+            price = self._prices.price(baseline)
+            cost = price.cost(record.usage, record.started_at_s) if price else None
+        return closing_of(request, record, baseline.public_model if baseline else None, cost)
+
+    def _request(self, call: Call, plan: Plan) -> HoldRequest:
+        """The hold for the dearest of the targets that may be tried."""
+        tried = plan.targets[: self._max_attempts]
+        paid = [target for target in tried if not target.rehearsal] or tried
+        currency = self._currency(paid[0])
+        bounds = [self._bound_nano(call, plan, target, currency) for target in paid]
+        return HoldRequest(
+            id=call.id,
+            place=place_of(call.caller, plan.task),
+            started_us=int(call.started_at_s * MICRO),
+            amount_nano=max(bounds),
+            currency=currency,
+            rate=self._rate,
+            rehearsal=paid[0].rehearsal,
+            about=about(call, plan, paid[0]),
+            parent=call.admitted_hold,
+        )
+
+    def _bound_nano(self, call: Call, plan: Plan, target: Target, currency: str) -> int:
+        price = self._price(target)
+        if price is None:
+            if target.rehearsal:
+                return 0
+            raise CallError(
+                Outcome.UNPRICED,
+                f"no price is known for {target.name}, and nothing is sent that cannot be priced; "
+                f"give it `price:` in the configuration ('daobo prices {target.name}' says more)",
+                param="model",
+            )
+        return self._rate.convert(
+            call_bound_nano(price, call, plan, target), price.currency, currency
+        )
+
+    def _currency(self, target: Target) -> str:
+        price = self._price(target)
+        return price.currency if price else "USD"
+
+    def _price(self, target: Target) -> TokenPrice | None:
+        return self._prices.price(target.stands_for or target)
+
+
+def place_of(caller: Caller, task: str | None) -> Place:
+    """Where a call belongs, for budgets and reports."""
+    return Place(
+        caller.tenant,
+        caller.project,
+        caller.season,
+        caller.episode,
+        caller.scene,
+        caller.shot,
+        caller.key_id,
+        caller.user,
+        task,
+    )
+
+
+def _refused(verdict: Refused, call: Call) -> CallError:
+    retry_after_s = None
+    if verdict.retry_at_s is not None:
+        retry_after_s = max(1, verdict.retry_at_s - int(call.started_at_s))
+    advice = "" if call.asked_output_tokens else " A lower max_tokens makes a call need less."
+    return CallError(
+        Outcome.BUDGET_EXHAUSTED,
+        f"nothing was sent: {verdict.message}{advice}",
+        retry_after_s=retry_after_s,
+    )

@@ -1,0 +1,95 @@
+"""The books checked against themselves: balances worked out anew from every row.
+
+``spent`` is the sum of all attempts of a node's calls, ``held`` of all holds that stand. Whatever
+the counters say besides is a fault, and shown as one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from gateway.budget import Budget, BudgetIndex
+from gateway.ledger import ExchangeRate, Place
+
+from .connections import Connection
+from .rows import PLACE_COLUMNS, READ_HOLDS, hold_of
+
+MICRO = 1_000_000
+BalanceKey = tuple[str, str, int]
+"""Budget, node, bucket."""
+Amounts = list[int]
+"""Spent, held, rehearsed, held for rehearsals."""
+
+READ_ATTEMPTS = (
+    f"SELECT {', '.join(f'requests.{name}' for name in PLACE_COLUMNS)}, requests.started_us, "
+    "attempts.currency, attempts.cost_nano, attempts.list_cost_nano, attempts.rehearsal, "
+    "cny_per_usd_nano "
+    "FROM requests JOIN attempts ON attempts.request_id = requests.id "
+    "JOIN exchange_rates ON exchange_rates.id = requests.exchange_rate "
+    "WHERE requests.started_us >= ? AND attempts.currency IS NOT NULL"
+)
+READ_BALANCES = (
+    "SELECT budget, node, bucket_s, spent_nano, held_nano, rehearsed_nano, rehearsal_held_nano "
+    "FROM balances"
+)
+
+
+class Difference(NamedTuple):
+    """A balance that is not what the rows add up to."""
+
+    key: BalanceKey
+    counted: tuple[int, ...]
+    true: tuple[int, ...]
+
+
+def true_balances(
+    connection: Connection, budgets: Iterable[Budget], now_s: int
+) -> dict[BalanceKey, Amounts]:
+    """The balances of the buckets that still count, from the rows alone."""
+    budgets = list(budgets)
+    index = BudgetIndex(budgets)
+    since = {budget.id: budget.window.since(now_s) for budget in budgets}
+    found: defaultdict[BalanceKey, Amounts] = defaultdict(lambda: [0, 0, 0, 0])
+    oldest_us = min(since.values(), default=0) * MICRO
+    for row in connection.execute(READ_ATTEMPTS, (oldest_us,)):
+        _add_attempt(found, index, row)
+    for row in connection.execute(READ_HOLDS):
+        hold = hold_of(row)
+        for budget, node in index.concerning(hold.place):
+            bucket_s = budget.window.bucket(hold.started_us // MICRO)
+            nano = hold.rate.convert(hold.amount_nano, hold.currency, budget.currency)
+            found[budget.id, node, bucket_s][3 if hold.rehearsal else 1] += nano
+    return {key: amounts for key, amounts in found.items() if key[2] >= since[key[0]]}
+
+
+def _add_attempt(
+    found: defaultdict[BalanceKey, Amounts], index: BudgetIndex, row: tuple[Any, ...]
+) -> None:
+    place = Place(*row[: len(PLACE_COLUMNS)])
+    started_us, currency, cost_nano, list_cost_nano, rehearsal, rate = row[len(PLACE_COLUMNS) :]
+    convert = ExchangeRate(rate).convert
+    for budget, node in index.concerning(place):
+        amounts = found[budget.id, node, budget.window.bucket(started_us // MICRO)]
+        amounts[0] += convert(cost_nano, currency, budget.currency)
+        if rehearsal:
+            amounts[2] += convert(list_cost_nano, currency, budget.currency)
+
+
+def differences(connection: Connection, budgets: Iterable[Budget], now_s: int) -> list[Difference]:
+    """Every balance that still counts and is not the sum of its rows; in one transaction."""
+    budgets = list(budgets)
+    true = true_balances(connection, budgets, now_s)
+    since = {budget.id: budget.window.since(now_s) for budget in budgets}
+    counted = {
+        (budget, node, bucket_s): amounts
+        for budget, node, bucket_s, *amounts in connection.execute(READ_BALANCES)
+        if budget in since and bucket_s >= since[budget]
+    }
+    none = [0, 0, 0, 0]
+    return [
+        Difference(key, tuple(counted.get(key, none)), tuple(true.get(key, none)))
+        for key in sorted(counted.keys() | true.keys())
+        if list(counted.get(key, none)) != true.get(key, none)
+    ]

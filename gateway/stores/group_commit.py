@@ -1,0 +1,304 @@
+"""One thread that commits: calls wait for a shared commit, never for one of their own.
+
+What comes while a commit is under way goes into the next one; when little comes, each is committed
+at once. The loop's thread never touches the database. While that is away, holds are refused within
+a second and what ended is kept until it can be written down; nothing that was held is forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol
+
+from gateway.errors import CallError, Outcome
+from gateway.ledger import Closing, Granted, HoldRequest, Verdict
+
+MAX_BATCH = 512
+HOLD_WAIT_S = 1.0
+"""How long a call waits for its hold before it is told to come back."""
+CLOSING_WAIT_S = 0.005
+"""How long what ended may wait for holds to be committed with."""
+RETRY_S = 0.25
+CHORES_S = 3.0
+RETRY_AFTER_S = 2.0
+
+
+class Books(Protocol):
+    """The ledger's database, as the one thread uses it."""
+
+    def commit(
+        self, holds: Sequence[HoldRequest], closings: Sequence[Closing]
+    ) -> list[Verdict]: ...
+
+    def do_chores(self) -> list[HoldRequest]:
+        """Renew the lease; the holds that have to be closed for processes that died."""
+
+    def sign_off(self) -> None:
+        """This process has nothing more to do with the ledger."""
+
+
+MakeClosing = Callable[[], Closing]
+
+
+@dataclass(slots=True)
+class _Ticket:
+    """A hold that somebody waits for."""
+
+    request: HoldRequest
+    verdict: asyncio.Future[Verdict]
+    asked_s: float
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts since the start, for the metrics."""
+
+    granted: int = 0
+    refused: int = 0
+    unavailable: int = 0
+    closed: int = 0
+    recovered: int = 0
+    commits: int = 0
+    problem: str = ""
+    """What is wrong with the database; empty while it works."""
+    last_commit_s: float = 0.0
+    """How long the last one took."""
+
+
+class GroupCommit:
+    """The only way to the ledger for calls. Starts its thread with the first one."""
+
+    def __init__(
+        self,
+        books: Books,
+        unavailable: type[Exception],
+        recover: Callable[[HoldRequest], Closing],
+        report: Callable[[str, BaseException], None],
+    ) -> None:
+        """``unavailable`` is what ``books`` raises while the database cannot be used; ``recover``
+        says how a hold ends whose process died."""
+        self._books = books
+        self._unavailable = unavailable
+        self._recover = recover
+        self._report = report
+        self._queue: SimpleQueue[_Ticket | MakeClosing | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ended: list[MakeClosing] = []
+        self._ended_timer: asyncio.TimerHandle | None = None
+        self._waiting: deque[_Ticket] = deque()
+        self._unwritten: deque[Closing] = deque()
+        self._check: asyncio.TimerHandle | None = None
+        self.tally = Tally()
+
+    # On the loop's thread.
+
+    async def hold(self, request: HoldRequest) -> Verdict:
+        """Raises CallError(LEDGER_UNAVAILABLE) if the database does not answer in time."""
+        loop = self._start()
+        ticket = _Ticket(request, loop.create_future(), loop.time())
+        self._waiting.append(ticket)
+        if self._check is None:
+            self._check = loop.call_later(HOLD_WAIT_S / 4, self._give_up_late)
+        self._pass_on_ended()
+        self._queue.put(ticket)
+        return await ticket.verdict
+
+    def close(self, make_closing: MakeClosing) -> None:
+        """Write down how a call ended. It cannot fail and nobody waits; ``make_closing`` runs in
+        the other thread."""
+        self._ended.append(make_closing)
+        if self._ended_timer is None:
+            self._ended_timer = self._start().call_later(CLOSING_WAIT_S, self._pass_on_ended)
+
+    async def stop(self, timeout_s: float) -> None:
+        """Write down everything that has ended, and end the thread."""
+        if self._thread is None:
+            return
+        self._pass_on_ended()
+        self._queue.put(None)
+        thread, self._thread = self._thread, None
+        await asyncio.to_thread(thread.join, timeout_s)
+        if self._check is not None:
+            self._check.cancel()
+        if thread.is_alive():
+            self.tally.problem = "the database did not take what was left in time"
+
+    @property
+    def backlog(self) -> int:
+        """Calls that have ended and are not written down."""
+        return len(self._ended) + len(self._unwritten)
+
+    def _start(self) -> asyncio.AbstractEventLoop:
+        if self._thread is None:
+            self._loop = asyncio.get_running_loop()
+            self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+            self._thread.start()
+        assert self._loop is not None
+        return self._loop
+
+    def _pass_on_ended(self) -> None:
+        if self._ended_timer is not None:
+            self._ended_timer.cancel()
+            self._ended_timer = None
+        for make_closing in self._ended:
+            self._queue.put(make_closing)
+        self._ended.clear()
+
+    def _give_up_late(self) -> None:
+        """Calls must not wait for a database that does not answer."""
+        assert self._loop is not None
+        self._check = None
+        now_s = self._loop.time()
+        while self._waiting and (
+            self._waiting[0].verdict.done() or now_s - self._waiting[0].asked_s > HOLD_WAIT_S
+        ):
+            ticket = self._waiting.popleft()
+            if not ticket.verdict.done():
+                ticket.verdict.set_exception(_unavailable(self.tally.problem or "it is slow"))
+        if self._waiting:
+            self._check = self._loop.call_later(HOLD_WAIT_S / 4, self._give_up_late)
+
+    def _deliver(self, tickets: list[_Ticket], verdicts: list[Verdict]) -> None:
+        """Tell the calls; a hold whose call has left in the meantime is released."""
+        for ticket, verdict in zip(tickets, verdicts, strict=True):
+            if ticket.verdict.done():
+                self._release(ticket.request)
+            else:
+                ticket.verdict.set_result(verdict)
+
+    def _fail(self, tickets: list[_Ticket], problem: str) -> None:
+        """Nobody knows whether the holds stand: tell the calls, and release them in any case."""
+        for ticket in tickets:
+            if not ticket.verdict.done():
+                ticket.verdict.set_exception(_unavailable(problem))
+            self._release(ticket.request)
+
+    def _release(self, request: HoldRequest) -> None:
+        """More for a hold that stands ends together with that hold."""
+        if not request.extends:
+            self.close(lambda: Closing(request))
+
+    # On the ledger's thread.
+
+    def _run(self) -> None:
+        chores_s = 0.0
+        stopping = False
+        while not (stopping and not self._unwritten):
+            tickets, last = self._take(self._patience_s(chores_s))
+            stopping = stopping or last
+            self._commit(tickets)
+            if time.monotonic() >= chores_s:
+                chores_s = time.monotonic() + CHORES_S
+                self._do_chores()
+        try:
+            self._books.sign_off()
+        except self._unavailable as error:
+            self._report("the ledger could not be signed off", error)
+
+    def _patience_s(self, chores_s: float) -> float:
+        """How long to wait for work."""
+        if self._unwritten:  # they could not be written just now
+            return RETRY_S
+        return max(0.0, chores_s - time.monotonic())
+
+    def _take(self, timeout_s: float) -> tuple[list[_Ticket], bool]:
+        """What is waiting, and whether nothing more will come. Closings go to ``_unwritten``."""
+        tickets: list[_Ticket] = []
+        try:
+            item = self._queue.get(timeout=timeout_s) if timeout_s else self._queue.get_nowait()
+            while item is not None:
+                if isinstance(item, _Ticket):
+                    tickets.append(item)
+                else:
+                    self._unwritten.append(item())
+                if len(tickets) >= MAX_BATCH:
+                    return tickets, False
+                item = self._queue.get_nowait()
+        except Empty:
+            return tickets, False
+        return tickets, True
+
+    def _commit(self, tickets: list[_Ticket]) -> None:
+        """Write down what is waiting. What the database cannot take now stays in ``_unwritten``."""
+        closings = list(islice(self._unwritten, MAX_BATCH))
+        if not tickets and not closings:
+            return
+        try:
+            self._write(tickets, closings)
+        except self._unavailable as error:
+            self.tally.unavailable += len(tickets)
+            self.tally.problem = str(error)
+            self._later(self._fail, tickets, str(error))
+            return
+        for _ in closings:
+            self._unwritten.popleft()
+
+    def _write(self, tickets: list[_Ticket], closings: list[Closing]) -> None:
+        began_s = time.perf_counter()
+        try:
+            verdicts = self._books.commit([ticket.request for ticket in tickets], closings)
+        except self._unavailable:
+            raise
+        except Exception as error:
+            if len(tickets) + len(closings) > 1:
+                self._write_singly(tickets, closings)
+                return
+            # A hold that cannot be closed stands until this process ends, and is recovered then.
+            self._report(f"the ledger failed on {tickets or closings}", error)
+            self._later(self._fail, tickets, "the ledger failed; the gateway's log says why")
+            return
+        self._count(verdicts, len(closings), time.perf_counter() - began_s)
+        self._later(self._deliver, tickets, verdicts)
+
+    def _write_singly(self, tickets: list[_Ticket], closings: list[Closing]) -> None:
+        """One that nobody foresaw must not take the others with it. Closing twice is harmless."""
+        for closing in closings:
+            self._write([], [closing])
+        for ticket in tickets:
+            self._write([ticket], [])
+
+    def _do_chores(self) -> None:
+        try:
+            lost = self._books.do_chores()
+        except self._unavailable as error:
+            self.tally.problem = str(error)
+            return
+        except Exception as error:
+            self._report("the ledger's chores failed", error)
+            return
+        self.tally.problem = ""
+        self.tally.recovered += len(lost)
+        self._unwritten.extend(map(self._recover, lost))
+
+    def _count(self, verdicts: list[Verdict], closings: int, took_s: float) -> None:
+        tally = self.tally
+        granted = sum(isinstance(verdict, Granted) for verdict in verdicts)
+        tally.granted += granted
+        tally.refused += len(verdicts) - granted
+        tally.closed += closings
+        tally.commits += 1
+        tally.last_commit_s = took_s
+        tally.problem = ""
+
+    def _later(self, deliver: Callable[..., None], tickets: list[_Ticket], what: Any) -> None:
+        """Back on the loop's thread, unless that has ended already."""
+        assert self._loop is not None
+        if tickets and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(deliver, tickets, what)
+
+
+def _unavailable(problem: str) -> CallError:
+    return CallError(
+        Outcome.LEDGER_UNAVAILABLE,
+        f"nothing was sent: the money for this call could not be set aside, because the ledger's "
+        f"database cannot be used ({problem}). Try again in a moment.",
+        retry_after_s=RETRY_AFTER_S,
+    )

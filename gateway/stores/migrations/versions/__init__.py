@@ -1,0 +1,1 @@
+"""Alembic's steps, each named like its script."""

@@ -1,0 +1,43 @@
+"""Opens the ledger: the database of the environment, or a file in the state folder."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from gateway.errors import ConfigError
+
+from .connections import Connection, StoreUnavailable, connect
+from .ledger_store import LedgerStore
+from .schema_version import prepare
+
+FILE_NAME = "ledger.db"
+
+
+def database_url(environ: Mapping[str, str], state: Path) -> str:
+    """Where the ledger is: ``DAOBO_DATABASE_URL``, or SQLite in the state folder."""
+    return environ.get("DAOBO_DATABASE_URL") or f"sqlite:///{(state / FILE_NAME).absolute()}"
+
+
+def open_ledger(url: str) -> Connection:
+    """A connection to a ledger whose tables are those of this version. Raises ConfigError."""
+    try:
+        prepare(url)
+        return connect(url)
+    except StoreUnavailable as error:
+        raise ConfigError(f"the ledger's database cannot be used: {error}") from None
+
+
+def ledger_store(url: str, wall_clock: Callable[[], float]) -> LedgerStore:
+    """The ledger for one process; nothing is opened yet."""
+    prepared = False
+
+    def open_connection() -> Connection:
+        nonlocal prepared
+        if not prepared:
+            prepare(url)
+            prepared = True
+        return connect(url)
+
+    return LedgerStore(open_connection, secrets.token_hex(8), wall_clock)

@@ -1,0 +1,104 @@
+"""Brings a database to the tables of this version: a new one at once, an old one by alembic.
+
+A new database gets the scripts of ``migrations/`` one after the other; that takes milliseconds.
+Alembic, which takes longer to import than that, is for databases that an older version made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+from collections.abc import Iterator
+from pathlib import Path
+
+from gateway.errors import ConfigError
+
+from .connections import Connection, SqliteConnection, connect
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+HEAD = "0001"
+ADVISORY_LOCK = 0x64616F626F
+"""Any number, as long as everybody takes the same."""
+
+
+def prepare(url: str) -> None:
+    """Create or migrate the tables. Processes that start together wait for each other.
+
+    Raises StoreUnavailable if the database cannot be used, ConfigError if it never can.
+    """
+    connection = connect(url)
+    try:
+        with _alone(connection, url):
+            _bring_up_to_date(connection, url)
+    finally:
+        connection.close()
+
+
+def _bring_up_to_date(connection: Connection, url: str) -> None:
+    version = _version(connection)
+    if version is None:
+        with connection.transaction():
+            create(connection)
+    elif version < HEAD:
+        upgrade(url)
+    elif version > HEAD:
+        raise ConfigError(
+            f"the ledger's database is of version {version}, this gateway knows {HEAD}; "
+            "a newer gateway has migrated it, and only that or a newer one can use it"
+        )
+
+
+def create(connection: Connection) -> None:
+    """All tables in an empty database, within the caller's transaction."""
+    for script in sorted(MIGRATIONS.glob("*.sql")):
+        for statement in statements(script):
+            connection.execute(statement)
+    connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+    connection.execute("INSERT INTO alembic_version (version_num) VALUES (?)", (HEAD,))
+
+
+def statements(script: Path) -> list[str]:
+    """The statements of a script, which end with a semicolon at the end of a line."""
+    lines = [line for line in script.read_text("utf-8").splitlines() if not line.startswith("--")]
+    parts = (part.strip(" ;\n") for part in "\n".join(lines).split(";\n"))
+    return [part for part in parts if part]
+
+
+def upgrade(url: str) -> None:
+    """Every migration that is missing, by alembic."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["url"] = url
+    command.upgrade(config, HEAD)
+
+
+def _version(connection: Connection) -> str | None:
+    """None for a database without tables of ours."""
+    if isinstance(connection, SqliteConnection):
+        found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'")
+    else:
+        found = connection.execute(
+            "SELECT 1 FROM information_schema.tables WHERE table_name = 'alembic_version' "
+            "AND table_schema = current_schema()"
+        )
+    rows = connection.execute("SELECT version_num FROM alembic_version") if found else []
+    return str(rows[0][0]) if rows else None
+
+
+@contextlib.contextmanager
+def _alone(connection: Connection, url: str) -> Iterator[None]:
+    """Keep other processes from doing the same at the same time."""
+    if isinstance(connection, SqliteConnection):
+        path = Path(url.partition(":///")[2])
+        with path.with_name(f".{path.name}.lock").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+    else:
+        connection.execute("SELECT pg_advisory_lock(?)", (ADVISORY_LOCK,))
+        try:
+            yield
+        finally:
+            connection.execute("SELECT pg_advisory_unlock(?)", (ADVISORY_LOCK,))
