@@ -15,12 +15,13 @@ OPENAI2    := $(CLIENTS)/openai2/.installed
 NODE       := $(CLIENTS)/node/.installed
 REAL_MODEL := $(CLIENTS)/real_model/.installed
 
-.PHONY: help run test lint types suite clients real-model bench schema clean
+.PHONY: help run test lint types suite clients postgresql real-model bench schema clean
 
 help:
 	@echo "make run         start the gateway on 127.0.0.1:8080, with what the environment offers"
 	@echo "make test        lint, types and the whole suite"
 	@echo "make clients     the SDKs that the suite drives, in environments of their own"
+	@echo "make postgresql  the database that the suite tests the ledger on, beside SQLite"
 	@echo "make real-model  one test against a small local language model"
 	@echo "make bench       compare with nginx in the same run"
 	@echo "make schema      write config/gateway.schema.json anew"
@@ -28,7 +29,7 @@ help:
 run: $(RUN)
 	@$(BIN)/daobo serve
 
-test: lint types clients suite
+test: lint types clients postgresql suite
 
 lint: $(DEV)
 	$(BIN)/ruff check .
@@ -41,6 +42,10 @@ suite: $(DEV)
 	$(BIN)/pytest -n 2
 
 clients: $(OPENAI2) $(NODE)
+
+postgresql:
+	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
+	  { $(SUDO) apt-get update && $(SUDO) apt-get install -y --no-install-recommends postgresql; }
 
 real-model: $(DEV) $(REAL_MODEL)
 	$(BIN)/pytest -m real_model tests/end_to_end/test_real_model.py

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
+from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
 from .ledger import LEVELS, NANO, Place, Refused
@@ -124,7 +126,7 @@ class Budget:
             value = getattr(place, level)
             if value is None or (wanted != EACH and value != wanted):
                 return None
-            parts.append(f"{level}={value}")
+            parts.append(f"{level}={escaped(value)}")
         return ",".join(parts)
 
     @property
@@ -183,11 +185,12 @@ def budget_id(scope: tuple[tuple[str, str], ...], window: Window) -> str:
 
 def scope_text(scope: tuple[tuple[str, str], ...]) -> str:
     """``project=night-market,task=draft``; ``everything`` where nothing is named."""
-    return ",".join(f"{level}={value}" for level, value in scope) or "everything"
+    return ",".join(f"{level}={escaped(value)}" for level, value in scope) or "everything"
 
 
 def parse_scope(text: str) -> tuple[tuple[str, str], ...]:
-    """The scope that ``scope_text`` writes. ValueError says what is wrong."""
+    """The scope that ``scope_text`` writes. ValueError says what is wrong. A comma within a value
+    is written ``%2C``."""
     if text == "everything":
         return ()
     named: dict[str, str] = {}
@@ -198,8 +201,19 @@ def parse_scope(text: str) -> tuple[tuple[str, str], ...]:
             raise ValueError(f"{part!r} is not LEVEL=VALUE, such as project=night-market")
         if level in named:
             raise ValueError(f"{level!r} stands twice in {text!r}")
-        named[level] = value
+        named[level] = _ESCAPE.sub(lambda match: unquote(match[0]), value)
     return scope_of(named)
+
+
+_ESCAPE = re.compile("%2[5cC]")
+
+
+def escaped(value: str) -> str:
+    """A value as it stands in the text of a scope or node: a comma, which would begin another
+    part of it, is ``%2C``; a percent sign is ``%25`` only where it would be taken for either."""
+    if "%" in value:
+        value = _ESCAPE.sub(lambda match: "%25" + match[0][1:], value)
+    return value.replace(",", "%2C")
 
 
 def scope_of(named: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

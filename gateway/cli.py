@@ -25,6 +25,7 @@ from .greeting import greet, route_table, without_effect
 from .lifetime import Listen, run
 from .plugins import discover
 from .stores.keys import KeyFile
+from .stores.opening import prepare_ledger
 from .telemetry.logs import CallLog, configure_logging
 from .telemetry.workers import clear
 from .workers import supervise
@@ -98,6 +99,7 @@ def serve(
     siblings = state / "workers" if worker is not None else None
     options = Options(config or default_config_path(), state, siblings=siblings)
     gateway = Gateway(options, logging.calls)
+    prepare_ledger(gateway.database_url)
     in_flight, writer = gateway.permanent.in_flight, logging.writer
     gateway.metrics.watch_gateway(lambda: in_flight.total, lambda: writer.dropped_lines)
     is_first = worker in (None, "0")

@@ -9,6 +9,7 @@ a second list.
 from __future__ import annotations
 
 from enum import Enum
+from typing import Any
 
 
 class Outcome(Enum):
@@ -147,6 +148,8 @@ class CallError(Exception):
         self.param = param
         self.retry_after_s = retry_after_s
         self.from_upstream = outcome.from_upstream if from_upstream is None else from_upstream
+        self.cost: Any = None
+        """The ``Money`` that the call's failed attempts are charged, once that is known."""
 
     def to_openai(self) -> dict[str, dict[str, str | None]]:
         """The error object that OpenAI clients read."""

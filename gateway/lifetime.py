@@ -52,6 +52,7 @@ async def run(gateway: Gateway, listen: Listen, started: Callable[[], None]) -> 
     _on_signals(gateway, stop)
     watching = asyncio.ensure_future(gateway.watch())
     try:
+        gateway.ledger.start()
         await _listen(public, listen.host, listen.port, listen.reuse_port)
         await _listen(admin, listen.admin_host, listen.admin_port, listen.reuse_port)
         started()

@@ -108,4 +108,5 @@ class Pipeline:
             )
         journey.outcome = error.outcome
         journey.detail = error.message
+        error.cost = journey.cost
         return error

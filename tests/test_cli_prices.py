@@ -177,3 +177,9 @@ def test_a_stand_in_needs_no_price(folder: Path) -> None:
     )
     done = daobo(folder, "check")
     assert done.returncode == 0, done.stderr
+
+
+def test_the_list_of_models_shows_the_rules_of_a_media_price(gateway: Gateway) -> None:
+    (step,) = gateway.rooms.serving.listing["painter"]["daobo"]["ladder"]
+    assert step["price"]["rules"] == ["0.25 per image (1024x1024)"]
+    assert step["price"]["currency"] == "CNY"

@@ -26,7 +26,17 @@ Pick = Callable[[tuple[int, ...]], int]
 
 
 class MediaNotPricedError(LookupError):
-    """No rule fits the work, or something that the fitting rule needs is not known."""
+    """No rule fits the work, or something that the fitting rule needs is not known.
+
+    The sentence is made only where it is read: a bound tries many choices in vain.
+    """
+
+    def __init__(self, sentence: Callable[[], str]) -> None:
+        super().__init__()
+        self._sentence = sentence
+
+    def __str__(self) -> str:
+        return self._sentence()
 
 
 class Bound(NamedTuple):
@@ -123,9 +133,10 @@ class MediaPrice:
         turn out to be. Raises MediaNotPricedError if no choice of them is priced."""
         costs: list[int] = []
         refusals: list[MediaNotPricedError] = []
+        picks = (min, max) if self.frames else (max,)
         for choice in self._choices(work):
             try:
-                costs += (_total(self._lines(choice, at_s, pick)) for pick in (min, max))
+                costs += [_total(self._lines(choice, at_s, pick)) for pick in picks]
             except MediaNotPricedError as error:
                 refusals.append(error)
         if not costs:
@@ -155,27 +166,34 @@ class MediaPrice:
     def _lines(self, work: MediaWork, at_s: int, pick: Pick) -> tuple[Line, ...]:
         kinds = [k for k in KINDS if any(getattr(work, name) > 0 for name in k.quantities)]
         if not any(kind.made for kind in kinds):
-            raise MediaNotPricedError("there is nothing to price: nothing is made")
+            raise MediaNotPricedError(lambda: "there is nothing to price: nothing is made")
         if self.free:
             return ()
-        lines = [self._line(kind, work, at_s, pick) for kind in kinds]
-        return tuple([line for line in lines if line is not None])
-
-    def _line(self, kind: _Kind, work: MediaWork, at_s: int, pick: Pick) -> Line | None:
-        rules = [rule for rule in self.rules if rule.meter in kind.meters]
-        if not rules and not kind.made:
-            return None
         chosen = work.selection()
+        billed = [
+            self._billed(kind, rule, work, pick)
+            for kind in kinds
+            if (rule := self._rule(kind, chosen, work.duration_ms, at_s)) is not None
+        ]
+        return tuple([line for line in billed if line.quantity > 0])
+
+    def _rule(
+        self, kind: _Kind, chosen: Selection, duration_ms: int, at_s: int
+    ) -> MediaRule | None:
+        """The rule that applies; None for inputs that are included in the price."""
+        rules = [rule for rule in self.rules if rule.meter in kind.meters]
         for rule in rules:
-            if rule.fits(chosen, work.duration_ms, at_s):
-                quantity = self._quantity(rule.meter, work, pick)
-                if kind.made and quantity <= 0:
-                    raise MediaNotPricedError(
-                        f"{kind.name} is priced per {rule.unit}, and how many is not known"
-                    )
-                billed = quantity - rule.included
-                return Line(rule.meter, billed, rule.rate_nano, rule.per) if billed > 0 else None
-        raise MediaNotPricedError(_no_rule(kind.name, chosen, work.duration_ms, rules))
+            if rule.fits(chosen, duration_ms, at_s):
+                return rule
+        if rules or kind.made:
+            raise MediaNotPricedError(lambda: _no_rule(kind.name, chosen, duration_ms, rules))
+        return None
+
+    def _billed(self, kind: _Kind, rule: MediaRule, work: MediaWork, pick: Pick) -> Line:
+        quantity = self._quantity(rule.meter, work, pick)
+        if kind.made and quantity <= 0:
+            raise MediaNotPricedError(lambda: _unknown_quantity(kind.name, rule.unit))
+        return Line(rule.meter, quantity - rule.included, rule.rate_nano, rule.per)
 
     def _quantity(self, meter: str, work: MediaWork, pick: Pick) -> int:
         match meter:
@@ -198,10 +216,7 @@ class MediaPrice:
             resolution = work.selection()["resolution"]
             frames = self.frames.get(str(resolution))
             if not frames:
-                raise MediaNotPricedError(
-                    "video is priced by its pixels: width and height are needed, or a resolution "
-                    f"of {_either(self.frames)}"
-                )
+                raise MediaNotPricedError(lambda: _unknown_frame(self.frames))
             pixels = pick(frames)
         frames_k = (work.fps or self.fps) * (work.duration_ms + work.input_video_ms)
         return -(-pixels * frames_k // (PIXELS_PER_TOKEN * 1000))
@@ -231,3 +246,12 @@ def _no_rule(kind: str, chosen: Selection, duration_ms: int, rules: list[MediaRu
     what = f"{kind} ({', '.join(known)})" if known else kind
     priced = "; ".join(map(str, rules)) or "other work only"
     return f"no rule prices {what}; priced is {priced}"
+
+
+def _unknown_quantity(kind: str, unit: str) -> str:
+    return f"{kind} is priced per {unit}, and how many is not known"
+
+
+def _unknown_frame(frames: Mapping[str, object]) -> str:
+    words = f", or a resolution of {_either(frames)}" if frames else ""
+    return f"video is priced by its pixels: width and height are needed{words}"

@@ -110,8 +110,10 @@ class PriceBook:
     def listed(self) -> Iterator[tuple[str, str]]:
         """Family and model of everything that the tables name; patterns are left out."""
         for family, table in self._tables.by_family.items():
-            for rule in (*table.prices, *table.media):
-                yield from ((family, model) for model in rule.models if "*" not in model)
+            by_token = [model for rule in table.prices for model in rule.models]
+            by_what_is_made = [model for rule in table.media for model in rule.models]
+            names = dict.fromkeys([*by_token, *by_what_is_made])
+            yield from ((family, model) for model in names if "*" not in model)
 
     def missing(self, targets: Iterable[Target]) -> list[Target]:
         """The targets that would be billed and have no price; rehearsals bill nothing."""

@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from aiohttp import web
+from multidict import istr
 
 from gateway.schema import Call, Caller
 
+from .attribution import admitted_hold, attributed
 from .bodies import check_chat, check_embeddings, read_json
 from .paths import Match
 
-MAX_LABEL_CHARS = 200
+TASK = istr("X-Daobo-Task")
 NOBODY = Caller("none")
 
 CHECKS: Mapping[str, Callable[[dict[str, Any]], None]] = {
@@ -50,11 +52,11 @@ async def read_call(
     if matched.model is not None:
         body["model"] = matched.model
     CHECKS[matched.endpoint](body)
-    options = body.get("stream_options")
+    options, headers = body.get("stream_options"), request.headers
     return Call(
         id=arrival.call_id,
         endpoint=matched.endpoint,
-        caller=_placed(caller, matched, request.headers, body),
+        caller=attributed(caller, matched, headers, body),
         model=body["model"],
         body=body,
         body_bytes=body_bytes,
@@ -62,21 +64,7 @@ async def read_call(
         received_s=arrival.received_s,
         stream=matched.endpoint == "chat" and body.get("stream") is True,
         include_usage=bool(options and options.get("include_usage")),
-        task_hint=request.headers.get("X-Daobo-Task"),
+        task_hint=headers.get(TASK),
+        admitted_hold=admitted_hold(headers),
     )
 
-
-def _placed(
-    caller: Caller, matched: Match, headers: Mapping[str, str], body: Mapping[str, Any]
-) -> Caller:
-    """The caller with project and user: header, then metadata, then base URL, then key."""
-    metadata = body.get("metadata") or {}
-    project = headers.get("X-Daobo-Project") or metadata.get("project") or matched.project
-    user = body.get("user")
-    if project is None and user is None:
-        return caller
-    return Caller(caller.key_id, _label(project) or caller.project, _label(user))
-
-
-def _label(value: Any) -> str | None:
-    return str(value)[:MAX_LABEL_CHARS] if value else None

@@ -13,7 +13,7 @@ from aiohttp import HttpVersion11, web
 from aiohttp.web import BaseRequest
 
 from gateway.errors import CallError, Outcome
-from gateway.schema import Journey
+from gateway.schema import Journey, Money
 
 DRAIN_CHECK_S = 0.01
 MAX_DRAIN_CHECK_S = 0.1
@@ -121,15 +121,15 @@ class HttpClient:
         loop.call_later(wait_s, check)
 
     async def end_stream(self, journey: Journey) -> None:
-        cost = f": cost {journey.cost} {journey.cost.currency}\n\n" if journey.cost else ""
-        self._end(cost.encode() + b"data: [DONE]\n\n")
+        self._end(_cost_comment(journey.cost) + b"data: [DONE]\n\n")
         await self._drain()
 
     async def fail(self, error: CallError) -> web.StreamResponse:
         """The error as a reply of its own, or as the last event of a stream that has begun."""
         if not self.started:
             return error_reply(error, self._call_id)
-        self._end(b"data: " + orjson.dumps(error.to_openai()) + b"\n\n")
+        event = b"data: " + orjson.dumps(error.to_openai()) + b"\n\n"
+        self._end(_cost_comment(error.cost) + event)
         await self._drain()
         return self.sent
 
@@ -172,7 +172,7 @@ class HttpClient:
             lines.append("x-daobo-rehearsal: true")
         if cost is not None:
             lines.append(f"x-daobo-cost: {cost}\r\nx-daobo-currency: {cost.currency}")
-        if plan.warnings or journey.dropped:
+        if plan.warnings or journey.dropped or journey.hold.warnings:
             lines.append(f"x-daobo-warning: {header_text('; '.join(_warnings(journey)))}")
         if not self._stays_open:
             lines.append("connection: close")
@@ -197,9 +197,15 @@ def _date(second: int) -> str:
 def _warnings(journey: Journey) -> Iterator[str]:
     assert journey.plan is not None
     yield from journey.plan.warnings
+    yield from journey.hold.warnings
     if journey.dropped:
         dropped = ", ".join(journey.dropped)
         yield f"{len(journey.dropped)} not carried by this provider: {dropped}"
+
+
+def _cost_comment(cost: Money | None) -> bytes:
+    """What a stream's head could not say yet."""
+    return f": cost {cost} {cost.currency}\n\n".encode() if cost else b""
 
 
 def json_reply(
@@ -227,6 +233,9 @@ def error_reply(error: CallError, call_id: str) -> web.Response:
         headers["retry-after-ms"] = str(round(wait_s * 1000))
     else:
         headers["x-should-retry"] = "false"
+    if error.cost is not None:
+        headers["x-daobo-cost"] = str(error.cost)
+        headers["x-daobo-currency"] = error.cost.currency
     if outcome is Outcome.UNAUTHENTICATED:
         headers["www-authenticate"] = "Bearer"
     return json_reply(error.to_openai(), outcome.status, headers)

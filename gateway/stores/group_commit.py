@@ -100,9 +100,18 @@ class GroupCommit:
 
     # On the loop's thread.
 
+    def start(self) -> asyncio.AbstractEventLoop:
+        """Begin to work, if that was not done before; the first call would do it too."""
+        if self._thread is None:
+            self._loop = asyncio.get_running_loop()
+            self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+            self._thread.start()
+        assert self._loop is not None
+        return self._loop
+
     async def hold(self, request: HoldRequest) -> Verdict:
         """Raises CallError(LEDGER_UNAVAILABLE) if the database does not answer in time."""
-        loop = self._start()
+        loop = self.start()
         ticket = _Ticket(request, loop.create_future(), loop.time())
         self._waiting.append(ticket)
         if self._check is None:
@@ -116,7 +125,7 @@ class GroupCommit:
         the other thread."""
         self._ended.append(make_closing)
         if self._ended_timer is None:
-            self._ended_timer = self._start().call_later(CLOSING_WAIT_S, self._pass_on_ended)
+            self._ended_timer = self.start().call_later(CLOSING_WAIT_S, self._pass_on_ended)
 
     async def stop(self, timeout_s: float) -> None:
         """Write down everything that has ended, and end the thread."""
@@ -135,14 +144,6 @@ class GroupCommit:
     def backlog(self) -> int:
         """Calls that have ended and are not written down."""
         return len(self._ended) + len(self._unwritten)
-
-    def _start(self) -> asyncio.AbstractEventLoop:
-        if self._thread is None:
-            self._loop = asyncio.get_running_loop()
-            self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
-            self._thread.start()
-        assert self._loop is not None
-        return self._loop
 
     def _pass_on_ended(self) -> None:
         if self._ended_timer is not None:

@@ -20,10 +20,18 @@ def database_url(environ: Mapping[str, str], state: Path) -> str:
     return environ.get("DAOBO_DATABASE_URL") or f"sqlite:///{(state / FILE_NAME).absolute()}"
 
 
-def open_ledger(url: str) -> Connection:
-    """A connection to a ledger whose tables are those of this version. Raises ConfigError."""
+def prepare_ledger(url: str) -> None:
+    """Create or migrate the ledger's tables. Raises ConfigError."""
     try:
         prepare(url)
+    except StoreUnavailable as error:
+        raise ConfigError(f"the ledger's database cannot be used: {error}") from None
+
+
+def open_ledger(url: str) -> Connection:
+    """A connection to a ledger whose tables are those of this version. Raises ConfigError."""
+    prepare_ledger(url)
+    try:
         return connect(url)
     except StoreUnavailable as error:
         raise ConfigError(f"the ledger's database cannot be used: {error}") from None

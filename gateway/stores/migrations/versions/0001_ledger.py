@@ -13,5 +13,6 @@ down_revision = None
 
 
 def upgrade() -> None:
-    for statement in statements(Path(__file__).parents[1] / "0001_ledger.sql"):
+    sqlite = op.get_bind().dialect.name == "sqlite"
+    for statement in statements(Path(__file__).parents[1] / "0001_ledger.sql", sqlite):
         op.execute(statement)

@@ -1,0 +1,3 @@
+"""What every room's tests may ask for."""
+
+pytest_plugins = ["tests.databases"]
