@@ -15,7 +15,7 @@ OPENAI2    := $(CLIENTS)/openai2/.installed
 NODE       := $(CLIENTS)/node/.installed
 REAL_MODEL := $(CLIENTS)/real_model/.installed
 
-.PHONY: help run test lint types suite clients postgresql real-model bench schema clean
+.PHONY: help run test lint types suite clients postgresql real-model soak bench schema clean
 
 help:
 	@echo "make run         start the gateway on 127.0.0.1:8080, with what the environment offers"
@@ -23,6 +23,7 @@ help:
 	@echo "make clients     the SDKs that the suite drives, in environments of their own"
 	@echo "make postgresql  the database that the suite tests the ledger on, beside SQLite"
 	@echo "make real-model  one test against a small local language model"
+	@echo "make soak        kill, stop and starve it for half an hour, and print what was lost"
 	@echo "make bench       compare with nginx in the same run"
 	@echo "make schema      write config/gateway.schema.json anew"
 
@@ -49,6 +50,11 @@ postgresql:
 
 real-model: $(DEV) $(REAL_MODEL)
 	$(BIN)/pytest -m real_model tests/end_to_end/test_real_model.py
+
+# TABLE=docs/operations.md writes the table to the page as well.
+soak: $(DEV) postgresql
+	$(BIN)/pytest tests/faults -m 'not real_model' -k 'not short' \
+	  $(if $(TABLE),--write-table $(TABLE))
 
 bench: $(DEV)
 	@command -v wrk >/dev/null && { command -v nginx || test -x /usr/sbin/nginx; } >/dev/null || \

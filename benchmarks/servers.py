@@ -75,6 +75,7 @@ _GATEWAY = {
         }
     },
     "tasks": {"draft": {"models": ["bench-model"]}},
+    "money": {"budgets": [{"cap": "1000000", "currency": "USD", "window": "day"}]},
     "rehearsal": "never",
 }
 

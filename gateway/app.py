@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,20 +23,27 @@ from .assembly import Connected, Permanent, Rooms, build_rooms
 from .config import LoadedConfig
 from .config_file import disabled_plugins, load_config
 from .contracts import Observer, RegisterObserver, RegisterStrategy
-from .errors import ConfigError
+from .errors import CallError, ConfigError, Outcome
 from .hookspecs import hookimpl
 from .limits.in_flight import InFlight
 from .money.budgets import configured_budgets, task_shares
 from .money.recovery import closing_of_orphan
+from .money_watch import MoneyWatch
 from .plugins import discover
+from .report import ReportQuery, ReportResult, ReportTerms
 from .routing import strategies
 from .routing.classifier import Classifier
 from .routing.latency import Latency
+from .server.admin import Admin, Known
 from .server.door import Door, Serving
+from .server.quotes import QuoteDesk
+from .server.report import admin_report
+from .stores.budget_store import BudgetStore
 from .stores.connections import StoreUnavailable
 from .stores.group_commit import GroupCommit
 from .stores.keys import KeyFile, KeyRing
-from .stores.opening import database_url, ledger_store
+from .stores.opening import connector, database_url, ledger_store
+from .stores.quote_rows import QuoteRows
 from .telemetry import workers
 from .telemetry.batches import RecordBatches
 from .telemetry.exposition import CONTENT_TYPE
@@ -95,6 +103,9 @@ class Gateway:
         self._books = ledger_store(self.database_url, time.time)
         self.ledger = GroupCommit(self._books, StoreUnavailable, closing_of_orphan, _report_failure)
         self.records = RecordBatches(self.registry.observers, _report_failure)
+        self.money_watch = MoneyWatch(
+            self.metrics, self.ledger, self._books, connector(self.database_url), options.state
+        )
         self.permanent = Permanent(
             registry=self.registry,
             records=self.records,
@@ -108,7 +119,10 @@ class Gateway:
         )
         self.key_file = KeyFile(options.state)
         self.ring = KeyRing(
-            self.key_file, loaded.config.keys.project, options.environ.get("DAOBO_KEY")
+            self.key_file,
+            loaded.config.keys.project,
+            options.environ.get("DAOBO_KEY"),
+            options.environ.get("DAOBO_ADMIN_KEY"),
         )
         self.draining = False
         self._retired: list[tuple[float, Connected]] = []
@@ -173,7 +187,8 @@ class Gateway:
         """The listener for clients. Plugins may add to it before the catch-all route."""
         app = web.Application(client_max_size=self.rooms.loaded.config.server.max_body_bytes)
         self.registry.configure_app(app=app, config=self.rooms.loaded.config)
-        door = Door(self.serving, self.ring, self.not_ready, time.time, time.monotonic)
+        quotes = QuoteDesk(QuoteRows(self.database_url), self.ledger)
+        door = Door(self.serving, self.ring, quotes, self.not_ready, time.time, time.monotonic)
         door.add_to(app)
         return app
 
@@ -182,12 +197,36 @@ class Gateway:
         app = web.Application()
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", _healthy)
+        book = BudgetStore(self.database_url, time.time)
+        admin = Admin(self.ring, book, self._known, time.time, _report_failure)
+        admin.add_to(app)
+        reports = admin.guarded(partial(admin_report, run=self._report))
+        app.router.add_get("/admin/report", reports)
         return app
 
+    def _report(self, query: ReportQuery) -> ReportResult:
+        # Imported here: SQLAlchemy is for those who ask.
+        from .stores.reports import report
+
+        money = self.rooms.loaded.config.money
+        terms = ReportTerms(money.time_zone, money.currency, int(time.time()))
+        try:
+            return report(self.database_url, query, terms)
+        except ValueError as error:
+            raise CallError(Outcome.INVALID_REQUEST, str(error)) from None
+
+    def _known(self) -> Known:
+        config = self.rooms.loaded.config
+        return Known(config.tasks, self.ring.ids, config.money.time_zone)
+
     async def _metrics(self, request: web.Request) -> web.Response:
-        self.records.flush()
-        siblings = self.options.siblings
-        body = await (self.metrics.scrape() if siblings is None else workers.scrape(siblings))
+        self._catch_up()
+        siblings, shared = self.options.siblings, await self.money_watch.shared()
+        body = await (
+            self.metrics.scrape(shared)
+            if siblings is None
+            else workers.scrape(siblings, shared=shared)
+        )
         return web.Response(body=body, headers={"content-type": CONTENT_TYPE})
 
     @contextlib.asynccontextmanager
@@ -200,14 +239,24 @@ class Gateway:
                 yield
 
     def _counts(self) -> bytes:
-        self.records.flush()
+        self._catch_up()
         return self.metrics.snapshot()
 
-    async def close(self) -> None:
-        await self.ledger.stop(LEDGER_FAREWELL_S)
+    def _catch_up(self) -> None:
+        """Count what has happened and is not counted yet."""
         self.records.flush()
+        self.money_watch.count_recovered()
+
+    async def close_upstreams(self) -> None:
+        """Cut what is under way. A second time changes nothing."""
         retired = [connected for _, connected in self._retired]
         await _close([*self.rooms.connected.values(), *retired])
+
+    async def close(self) -> None:
+        """The end: all that happened is written down."""
+        await self.close_upstreams()
+        await asyncio.gather(self.ledger.stop(LEDGER_FAREWELL_S), self.money_watch.stop())
+        self.records.flush()
 
     async def watch(self) -> None:
         """Follow the configuration and the key file until cancelled.
@@ -221,6 +270,7 @@ class Gateway:
                 async with asyncio.timeout(WATCH_INTERVAL_S):
                     await self._reload_wanted.wait()
             self._refresh_keys()
+            self.money_watch.count_recovered()
             await self._close_retired(time.monotonic())
             if (stamp := _stamp(self.options.config_path)) != seen or self._reload_wanted.is_set():
                 seen = stamp

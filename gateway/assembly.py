@@ -10,9 +10,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from .chunking.tokens import estimate_chat_tokens
+from .chunking.tokens import estimate_chat_tokens, estimate_embedding_tokens
 from .chunking.window import Window
-from .config import GatewayConfig, LoadedConfig
+from .config import GatewayConfig, LoadedConfig, ModelConfig
 from .config_media_prices import AnyPrice
 from .contracts import EmbeddedProvider, Observer, ProviderSettings, Upstream
 from .errors import ConfigError
@@ -22,6 +22,7 @@ from .limits.pacing import Gate, gate_for
 from .money.media_price import MediaPrice
 from .money.prices import PriceBook
 from .money.purse import Ledger, Purse
+from .money.quotes import Planning, Quoter
 from .money.tables import to_nano
 from .pipeline import Pipeline
 from .plugins import Registry
@@ -30,7 +31,8 @@ from .routing.classifier import Classifier
 from .routing.latency import Latency
 from .routing.listing import build_listing
 from .routing.router import Router
-from .schema import TOKEN_CLASSES, Target, Timeouts, Usage
+from .schema import TOKEN_CLASSES, Call, Plan, Target, Timeouts, Usage
+from .server.calls import CHECKS
 from .server.door import Serving
 from .telemetry.redaction import redact
 from .upstream.attempts import Attempts
@@ -118,8 +120,12 @@ def build_rooms(
         loaded.config, catalog, lambda target: _price_shown(prices, target), int(time.time())
     )
     connected = _connect(loaded, permanent, providers, before)
-    pipeline = _pipeline(loaded, permanent, connected, catalog, prices)
-    serving = Serving(pipeline, listing, loaded.config.server.max_body_bytes)
+    view = View(prices, permanent.latency, Decimal(loaded.config.money.cny_per_usd))
+    router = Router(catalog, view, permanent.classifier)
+    purse = _purse(loaded, permanent, prices)
+    pipeline = _pipeline(loaded, permanent, connected, router, purse)
+    quoter = _quoter(loaded, router, purse, prices)
+    serving = Serving(pipeline, listing, loaded.config.server.max_body_bytes, quoter)
     return Rooms(loaded, connected, catalog, prices, serving, problem)
 
 
@@ -201,21 +207,23 @@ def configured_prices(loaded: LoadedConfig) -> dict[str, AnyPrice]:
     return prices
 
 
-def _pipeline(
-    loaded: LoadedConfig,
-    permanent: Permanent,
-    connected: Mapping[str, Connected],
-    catalog: Catalog,
-    prices: PriceBook,
-) -> Pipeline:
-    view = View(prices, permanent.latency, Decimal(loaded.config.money.cny_per_usd))
-    purse = Purse(
+def _purse(loaded: LoadedConfig, permanent: Permanent, prices: PriceBook) -> Purse:
+    return Purse(
         permanent.ledger,
         prices,
         exchange_rate(loaded.config),
         loaded.config.max_attempts,
-        _baselines(loaded.config, catalog),
+        _baselines(loaded.config),
     )
+
+
+def _pipeline(
+    loaded: LoadedConfig,
+    permanent: Permanent,
+    connected: Mapping[str, Connected],
+    router: Router,
+    purse: Purse,
+) -> Pipeline:
     attempts = Attempts(
         connected,
         purse,
@@ -225,7 +233,7 @@ def _pipeline(
         loaded.config.max_attempts,
     )
     return Pipeline(
-        routing=Router(catalog, view, permanent.classifier),
+        routing=router,
         chunking=Window(),
         money=purse,
         limits=permanent.in_flight,
@@ -236,6 +244,24 @@ def _pipeline(
     )
 
 
+def _quoter(loaded: LoadedConfig, router: Router, purse: Purse, prices: PriceBook) -> Quoter:
+    """Quotes go where calls would go, and hold what they would hold."""
+    window = Window()
+
+    def plan(call: Call) -> Plan:
+        return window.fit(call, router.plan(call))
+
+    def input_tokens(call: Call) -> int:
+        estimate = estimate_chat_tokens if call.endpoint == "chat" else estimate_embedding_tokens
+        return estimate(call.body)
+
+    config = loaded.config
+    planning = Planning(
+        plan, purse.hold_for, input_tokens, router.catalog.configured, CHECKS, config.max_attempts
+    )
+    return Quoter(planning, prices, exchange_rate(config), config.money.currency)
+
+
 def exchange_rate(config: GatewayConfig) -> ExchangeRate:
     """The configured rate, as it is kept with every amount."""
     money = config.money
@@ -243,16 +269,21 @@ def exchange_rate(config: GatewayConfig) -> ExchangeRate:
     return ExchangeRate(nano, money.cny_per_usd_checked, money.cny_per_usd_source)
 
 
-def _baselines(config: GatewayConfig, catalog: Catalog) -> dict[str | None, Target]:
+def _baselines(config: GatewayConfig) -> dict[str | None, Target]:
     """For each task, and for calls without one, the first target of the model that savings are
     worked out against."""
     named: dict[str | None, str | None] = {None: config.money.baseline_model}
     for name, task in config.tasks.items():
         named[name] = task.baseline_model or config.money.baseline_model
-    by_name = {target.name: target for target in catalog.all_targets()}
     return {
-        task: by_name[config.models[model].targets[0]] for task, model in named.items() if model
+        task: _first_target(model, config.models[model]) for task, model in named.items() if model
     }
+
+
+def _first_target(name: str, model: ModelConfig) -> Target:
+    """Whose price a model's is: live, dormant or shut out by ``rehearsal: always``."""
+    provider, _, upstream_model = model.targets[0].partition("/")
+    return Target(provider, upstream_model, public_model=name)
 
 
 def _price_shown(prices: PriceBook, target: Target) -> dict[str, Any] | None:

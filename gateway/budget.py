@@ -224,9 +224,16 @@ def scope_of(named: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def no_room(
-    budget: Budget, node: str, spent: int, held: int, asked: int, at_s: int, rehearsal: bool
+    budget: Budget,
+    node: str,
+    spent: int,
+    held: int,
+    asked: int,
+    at_s: int,
+    rehearsal: bool,
+    what: str = "call",
 ) -> Refused:
-    """The refusal that says how much, of which budget, until when."""
+    """The refusal that says how much, of which budget, until when; ``what`` is refused."""
     resets_at_s = budget.window.resets_at(at_s)
     again = "It does not start anew; raise it with 'daobo budgets set'."
     if resets_at_s is not None:
@@ -234,8 +241,8 @@ def no_room(
         again = f"It has room again from {datetime.fromtimestamp(resets_at_s, zone).isoformat()}."
     word = "rehearsed" if rehearsal else "spent"
     return Refused(
-        f"budget {node or 'everything'} has no room for this call: cap {budget.cap}, "
-        f"{word} {amount(spent)}, held {amount(held)}, and this call may cost up to "
+        f"budget {node or 'everything'} has no room for this {what}: cap {budget.cap}, "
+        f"{word} {amount(spent)}, held {amount(held)}, and this {what} may cost up to "
         f"{amount(asked)}. {again}",
         resets_at_s,
     )

@@ -17,14 +17,19 @@ from rich.console import Console
 from rich.table import Table
 
 from .app import Gateway, Options
+from .budget import scope_text
+from .cli_budgets import budgets_app
 from .cli_prices import prices
+from .cli_quote import quote
+from .cli_reports import export, ledger_app, report
 from .config_file import default_config_path
 from .config_schema import config_schema
 from .errors import ConfigError
 from .greeting import greet, route_table, without_effect
+from .ledger import LEVELS
 from .lifetime import Listen, run
 from .plugins import discover
-from .stores.keys import KeyFile
+from .stores.keys import Key, KeyFile
 from .stores.opening import prepare_ledger
 from .telemetry.logs import CallLog, configure_logging
 from .telemetry.workers import clear
@@ -39,6 +44,7 @@ app = typer.Typer(
 )
 keys_app = typer.Typer(help="API keys of this gateway.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
+app.add_typer(budgets_app, name="budgets")
 out = Console(highlight=False)
 
 Config = Annotated[
@@ -136,6 +142,10 @@ def check(config: Config = None, state: State = DEFAULT_STATE) -> None:
 
 
 app.command()(prices)
+app.command()(quote)
+app.command()(report)
+app.command()(export)
+app.add_typer(ledger_app, name="ledger")
 
 
 @app.command()
@@ -164,10 +174,28 @@ def create_key(
     project: Annotated[
         str | None, typer.Option(help="Project of calls that name none themselves.")
     ] = None,
+    season: Annotated[str | None, typer.Option(help="Their season, and so on.")] = None,
+    episode: Annotated[str | None, typer.Option()] = None,
+    scene: Annotated[str | None, typer.Option()] = None,
+    shot: Annotated[str | None, typer.Option()] = None,
+    tenant: Annotated[
+        str | None, typer.Option(help="Who pays for all calls of this key; no call can change it.")
+    ] = None,
+    admin: Annotated[bool, typer.Option("--admin", help="May use the admin API too.")] = False,
     state: State = DEFAULT_STATE,
 ) -> None:
     """Make a key. It is shown once; only its hash is kept."""
-    key, text = KeyFile(state).create(name, project, time.time())
+    key, text = KeyFile(state).create(
+        name,
+        _word(project),
+        time.time(),
+        tenant=_word(tenant),
+        season=_word(season),
+        episode=_word(episode),
+        scene=_word(scene),
+        shot=_word(shot),
+        admin=admin,
+    )
     out.print(f"{key.id} ({name}): [bold]{text}[/bold]", soft_wrap=True)
     out.print("Keep it now: it is not shown again. A running gateway takes it within a second.")
 
@@ -175,10 +203,15 @@ def create_key(
 @keys_app.command("list")
 def list_keys(state: State = DEFAULT_STATE) -> None:
     """List the keys there are, without the keys themselves."""
-    table = Table("id", "name", "project", "created", "revoked", box=None, pad_edge=False)
+    table = Table("id", "name", "project", "more", "created", "revoked", box=None, pad_edge=False)
     for key in KeyFile(state).read().values():
         table.add_row(
-            key.id, key.name, key.project or "", _date(key.created_at_s), _date(key.revoked_at_s)
+            key.id,
+            key.name,
+            key.project or "",
+            _more(key),
+            _date(key.created_at_s),
+            _date(key.revoked_at_s),
         )
     out.print(table)
 
@@ -190,6 +223,18 @@ def revoke_key(
     """Revoke a key by its id. A running gateway refuses it within a second."""
     key = KeyFile(state).revoke(key_id, time.time())
     out.print(f"{key.id} ({key.name}) is revoked")
+
+
+def _more(key: Key) -> str:
+    """What a key says besides its project, and whether it may administer."""
+    named = [(level, value) for level in LEVELS if (value := getattr(key, level, None))]
+    others = tuple(pair for pair in named if pair[0] != "project")
+    return ", ".join([scope_text(others)] * bool(others) + ["admin"] * key.admin)
+
+
+def _word(text: str | None) -> str | None:
+    """A default of a key as calls would name it."""
+    return (text or "").strip() or None
 
 
 def _options(config: Path | None, state: Path) -> Options:

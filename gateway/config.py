@@ -11,9 +11,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from .budget import scope_of
+from .budget_words import parse_cap
 from .config_media_prices import AnyPrice
 from .config_prices import known_zone
 from .contracts import ProviderSettings
+from .ledger import LEVELS
 from .schema import Capability
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$", max_length=100)]
@@ -90,6 +93,17 @@ class TaskConfig(_Model):
     description: str = ""
 
 
+def _rate(text: str) -> str:
+    if not text.strip("0."):
+        raise ValueError("a dollar costs something; an exchange rate of 0 converts nothing")
+    return text
+
+
+def _known_cap(text: str) -> str:
+    parse_cap(text)
+    return text
+
+
 class BudgetConfig(_Model):
     """A cap on what one node of the production, or a key, user or task, may cost."""
 
@@ -102,7 +116,7 @@ class BudgetConfig(_Model):
     key: str | None = None
     user: str | None = None
     task: str | None = None
-    cap: Decimal_
+    cap: Annotated[Decimal_, AfterValidator(_known_cap)]
     currency: Literal["CNY", "USD"] = "CNY"
     window: Annotated[str, Field(pattern=WINDOW_PATTERN)] = "total"
     """``total``, ``day``, ``month``, or the last so many hours or days: ``24h``, ``7d``."""
@@ -110,11 +124,17 @@ class BudgetConfig(_Model):
     """A hard budget refuses calls, a soft one warns at its marks."""
     warn_at_percent: tuple[Annotated[int, Field(gt=0, le=1000)], ...] = (80, 100)
 
+    @property
+    def scope(self) -> tuple[tuple[str, str], ...]:
+        """Levels and values; nothing for the budget of all calls."""
+        named = {level: getattr(self, level) for level in LEVELS}
+        return scope_of({level: value for level, value in named.items() if value is not None})
+
 
 class MoneyConfig(_Model):
     """Exchange rate, budgets, and what prices are compared with."""
 
-    cny_per_usd: Decimal_ = "7.10"
+    cny_per_usd: Annotated[Decimal_, AfterValidator(_rate)] = "7.10"
     cny_per_usd_checked: str = ""
     """The day that the rate is of, kept with every amount, as is its source."""
     cny_per_usd_source: str = "the configuration"

@@ -14,6 +14,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from .budget import budget_id, parse_window, scope_text
+from .budget_words import check_names
 from .config import Dormant, GatewayConfig, LoadedConfig, ModelConfig
 from .config_report import Report, did_you_mean, members
 from .config_yaml import Where, parse_yaml
@@ -166,7 +168,7 @@ def _missing(value: Any, environ: Mapping[str, str]) -> set[str]:
 
 
 def _check_references(report: Report, config: GatewayConfig, strategies: frozenset[str]) -> None:
-    models, tasks = list(config.models), list(config.tasks)
+    models, tasks, tasks_by_name = list(config.models), list(config.tasks), config.tasks.items()
     for kind, names in (("models", models), ("tasks", tasks)):
         if AUTO in names:
             report.add((kind, AUTO), "this name is taken: it asks for the task to be told")
@@ -185,9 +187,36 @@ def _check_references(report: Report, config: GatewayConfig, strategies: frozens
     for path, value, known in (
         (("auto", "default_task"), config.auto.default_task, tasks),
         (("rehearsal_model",), config.rehearsal_model, models),
+        (("money", "baseline_model"), config.money.baseline_model, models),
+        *((("tasks", n, "baseline_model"), t.baseline_model, models) for n, t in tasks_by_name),
     ):
         if value is not None and value not in known:
             report.add(path, f"{value!r} is not configured{did_you_mean(value, known)}")
+    _check_budgets(report, config)
+
+
+def _check_budgets(report: Report, config: GatewayConfig) -> None:
+    """Whether calls can be of what a budget names (keys are not the configuration's), and
+    whether two budgets say different things of one node and window."""
+    seen: dict[str, int] = {}
+    for index, budget in enumerate(config.money.budgets):
+        at: Where = ("money", "budgets", index)
+        for level, value in budget.scope:
+            if value != value.strip() or not value:
+                report.add((*at, level), f"{value!r} is the {level} of no call: spaces are cut off")
+        try:
+            window = parse_window(budget.window, config.money.time_zone)
+            check_names(budget.scope, config.tasks, None)
+        except ValueError as error:
+            report.add(at, str(error))
+            continue
+        first = seen.setdefault(budget_id(budget.scope, window), index)
+        if first != index:
+            report.add(
+                at,
+                f"{scope_text(budget.scope)} has a budget with the window {window} already: "
+                f"money.budgets[{first}]; one of them has to go",
+            )
 
 
 def _check_model(report: Report, at: Where, model: ModelConfig, providers: Collection[str]) -> None:

@@ -75,7 +75,6 @@ def without_effect(gateway: Gateway) -> list[str]:
         for setting, is_set in (
             ("chunking", task.chunking.mode != "off"),
             ("degrade", bool(task.degrade)),
-            ("budget_share", task.budget_share is not None),
         )
         if is_set
     ]

@@ -53,6 +53,7 @@ async def run(gateway: Gateway, listen: Listen, started: Callable[[], None]) -> 
     watching = asyncio.ensure_future(gateway.watch())
     try:
         gateway.ledger.start()
+        gateway.money_watch.auditor.start()
         await _listen(public, listen.host, listen.port, listen.reuse_port)
         await _listen(admin, listen.admin_host, listen.admin_port, listen.reuse_port)
         started()
@@ -64,11 +65,16 @@ async def run(gateway: Gateway, listen: Listen, started: Callable[[], None]) -> 
         await asyncio.gather(watching, return_exceptions=True)
         for site in public.sites:
             await site.stop()
+        if public.server is not None:
+            # Connections close behind the call that they carry: kept alive, they would bring
+            # calls for ever.
+            public.server.pre_shutdown()
         await _drain(gateway)
-        await gateway.close()
+        await gateway.close_upstreams()
         await public.cleanup()
         await admin.cleanup()
-        gateway.records.flush()
+        # Last, because calls that were cut have to be settled too.
+        await gateway.close()
         if stop.is_set():
             log.info("stopped", calls_settled=gateway.ledger.tally.closed)
 

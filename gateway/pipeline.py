@@ -87,11 +87,13 @@ class Pipeline:
                 self._report_failure("a call could not be settled", error)
             self._observe(record)
 
-    def refuse(self, call: Call, error: CallError) -> None:
-        """Record a call that was refused at the door, before there was anything to plan."""
+    def refuse(self, call: Call, error: Exception) -> CallError:
+        """Record a call that was refused at the door, before there was anything to plan; what to
+        tell the client."""
         journey = Journey(call)
-        self._failed(journey, error)
+        told = self._failed(journey, error)
         self._observe(journey.record(self._clock()))
+        return told if isinstance(told, CallError) else CallError(journey.outcome, journey.detail)
 
     def _failed(self, journey: Journey, error: BaseException) -> BaseException:
         """Write the failure down; what nobody foresaw becomes an error that says so."""

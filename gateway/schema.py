@@ -269,6 +269,8 @@ class Event(NamedTuple):
 class ChatChunk(NamedTuple):
     """One event for the client together with what the gateway should know of it.
 
+    A usage that is not the final one yet says ``estimated``; it counts if the stream breaks off.
+
     ``usage_only`` marks the extra chunk that only reports usage: clients that did not ask for
     it do not get it.
     """
@@ -345,9 +347,12 @@ class Journey:
     usage: Usage | None = None
     """Of the attempt under way, and its bill."""
     bill: Bill | None = None
+    earlier_bills: list[Bill] = field(default_factory=list)
     first_token_s: float | None = None
     """Monotonic clock at the first chunk, or at the answer where it came whole."""
     chunks: int = 0
+    chunk_bytes: int = 0
+    """Size of the chunks for the client: what a count of our own goes by if no usage comes."""
     finish_reason: str | None = None
     dropped: tuple[str, ...] = ()
     outcome: Outcome = Outcome.OK
@@ -355,10 +360,12 @@ class Journey:
 
     def begin(self, target: Target) -> None:
         """Another attempt."""
+        if self.bill is not None:
+            self.earlier_bills.append(self.bill)
         self.target = target
         self.usage = self.bill = None
         self.billable = False
-        self.chunks = 0
+        self.chunks = self.chunk_bytes = 0
 
     def end(self, outcome: Outcome, duration_s: float, detail: str) -> None:
         """The attempt under way is over."""
@@ -368,21 +375,21 @@ class Journey:
         )
         self.attempts.append(attempt)
 
-    def bills(self) -> list[Bill]:
-        """Of all attempts, in their order; the last may be of the one under way."""
-        bills = [attempt.bill for attempt in self.attempts if attempt.bill is not None]
-        if self.bill is not None and (not bills or bills[-1] is not self.bill):
-            bills.append(self.bill)
-        return bills
-
     @property
     def cost(self) -> Money | None:
-        """What is charged so far, in the currency of the last bill."""
-        return _sum([(bill.cost_nano, bill.currency) for bill in self.bills()])
+        """What is charged so far, in the currency of the last bill. (Attempts before the last are
+        rarely billed, and more rarely in another currency.)"""
+        bill = self.bill
+        if not self.earlier_bills:
+            return Money(bill.cost_nano, bill.currency) if bill else None
+        bills = [*self.earlier_bills, bill] if bill else self.earlier_bills
+        currency = bills[-1].currency
+        return Money(sum(b.cost_nano for b in bills if b.currency == currency), currency)
 
     @property
     def list_cost(self) -> Money | None:
-        return _sum([(bill.list_cost_nano, bill.currency) for bill in self.bills()])
+        """What the answer costs at list price."""
+        return Money(self.bill.list_cost_nano, self.bill.currency) if self.bill else None
 
     def record(self, now_s: float) -> CallRecord:
         """The record of the finished call; ``now_s`` on the monotonic clock."""
@@ -409,12 +416,3 @@ class Journey:
             finish_reason=self.finish_reason,
             detail=self.detail,
         )
-
-
-def _sum(amounts: list[tuple[int, str]]) -> Money | None:
-    """Amounts in the currency of the last; attempts before it were rarely billed, and more rarely
-    in another currency."""
-    if not amounts:
-        return None
-    currency = amounts[-1][1]
-    return Money(sum(nano for nano, unit in amounts if unit == currency), currency)

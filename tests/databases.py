@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -19,6 +21,8 @@ import pytest
 DEBIAN = Path("/usr/lib/postgresql")
 UNPRIVILEGED = ("postgres", "nobody")
 START_TIMEOUT_S = 30
+MORTAL = ("setpriv", "--pdeathsig=QUIT") if shutil.which("setpriv") else ()
+"""Ends the server with the tests, even if these are killed."""
 SETTINGS = {
     "listen_addresses": "",  # a Unix socket only: no port that could be taken
     "fsync": "off",
@@ -35,11 +39,11 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._numbers = count(1)
+        self._server: subprocess.Popen[bytes] | None = None
         if os.getuid() == 0:
             owner = _unprivileged()
             os.chown(folder, owner.pw_uid, owner.pw_gid)
-        initdb = ("--pgdata", self._data, "--no-sync", "--auth=trust", "--username=daobo")
-        self._run("initdb", *initdb, "--encoding=UTF8", "--locale=C")
+        _initialise(folder, self._data)
 
     @property
     def _data(self) -> str:
@@ -47,15 +51,35 @@ class Cluster:
 
     def start(self) -> None:
         settings = {**SETTINGS, "unix_socket_directories": str(self._folder)}
-        options = " ".join(f"-c {name}='{value}'" for name, value in settings.items())
-        log = str(self._folder / "log")
-        timeout = f"--timeout={START_TIMEOUT_S}"
-        self._run("pg_ctl", "start", "--pgdata", self._data, "--log", log, "--options", options,
-                  "--wait", timeout)  # fmt: skip
+        options = [f"--{name}={value}" for name, value in settings.items()]
+        with (self._folder / "log").open("ab") as log:
+            self._server = subprocess.Popen(
+                [*MORTAL, _program("postgres"), "-D", self._data, *options],
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                **_as_somebody_else(),
+            )
+        deadline_s = time.monotonic() + START_TIMEOUT_S
+        while not self._answers():
+            if self._server.poll() is not None or time.monotonic() > deadline_s:
+                log_text = (self._folder / "log").read_text("utf-8")
+                pytest.fail(f"PostgreSQL did not start: {log_text}", pytrace=False)
+            time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        try:
+            self.execute("SELECT 1")
+        except psycopg.OperationalError:
+            return False
+        return True
 
     def stop(self) -> None:
         """Like a server that is switched off: nobody is waited for."""
-        self._run("pg_ctl", "stop", "--pgdata", self._data, "--mode=immediate", "--wait")
+        assert self._server is not None
+        self._server.send_signal(signal.SIGQUIT)
+        self._server.wait(START_TIMEOUT_S)
 
     def url(self, database: str) -> str:
         return f"postgresql://daobo@/{database}?host={self._folder}"
@@ -74,24 +98,27 @@ class Cluster:
         yield self.url(name)
         self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
-    def _run(self, program: str, *arguments: str) -> None:
-        # PostgreSQL refuses to run as root, who is all there is in many containers.
-        drop: dict[str, Any] = {}
-        if os.getuid() == 0:
-            owner = _unprivileged()
-            drop = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
-        done = subprocess.run(
-            [_program(program), *arguments],
-            cwd=self._folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-            **drop,
-        )
-        if done.returncode:
-            pytest.fail(f"{program} failed: {done.stderr.strip()}", pytrace=False)
+
+def _initialise(folder: Path, data: str) -> None:
+    options = ("--no-sync", "--auth=trust", "--username=daobo", "--encoding=UTF8", "--locale=C")
+    done = subprocess.run(
+        [_program("initdb"), "--pgdata", data, *options],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        **_as_somebody_else(),
+    )
+    if done.returncode:
+        pytest.fail(f"initdb failed: {done.stderr.strip()}", pytrace=False)
+
+
+def _as_somebody_else() -> dict[str, Any]:
+    """PostgreSQL refuses to run as root, who is all there is in many containers."""
+    if os.getuid() != 0:
+        return {}
+    owner = _unprivileged()
+    return {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
 
 
 def _program(name: str) -> str:

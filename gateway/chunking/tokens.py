@@ -41,3 +41,17 @@ def _texts(content: Any) -> Iterator[str | None]:
         for part in content:
             text = part.get("text")
             yield text if isinstance(text, str) else None
+
+
+def estimate_embedding_tokens(body: Mapping[str, Any]) -> int:
+    """Input tokens of an embeddings call: texts, or tokens that the client has counted itself."""
+    items = body["input"]
+    if isinstance(items, str):
+        return estimate_tokens(items)
+    return sum(map(_item_tokens, items))
+
+
+def _item_tokens(item: Any) -> int:
+    if isinstance(item, str):
+        return estimate_tokens(item)
+    return len(item) if isinstance(item, list) else 1

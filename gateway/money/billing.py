@@ -33,6 +33,7 @@ def bill_usage(
     lines = price.lines(usage, at_s)
     listed = sum(line.cost_nano for line in lines)
     cost = 0 if target.rehearsal else listed
+    room_nano = max(0, room_nano)  # conversion rounds up, and can pass the hold by a nano-unit
     absurd = cost > room_nano or min(usage[:-1]) < 0
     return Bill(
         currency=price.currency,
@@ -57,21 +58,13 @@ def closing_of(
     hold: HoldRequest, record: CallRecord, baseline_model: str | None, baseline: Money | None
 ) -> Closing:
     """The end of a call's hold: what is charged for each attempt, and the rows."""
-    target, place = record.target, hold.place
+    target = record.target
     request = RequestRow(
-        id=hold.id,
-        started_us=hold.started_us,
-        duration_us=int(record.duration_s * MICRO),
-        endpoint=record.endpoint,
-        tenant=place.tenant,
-        project=place.project,
-        season=place.season,
-        episode=place.episode,
-        scene=place.scene,
-        shot=place.shot,
-        key_id=place.key,
-        user_id=place.user,
-        task=place.task,
+        hold.id,
+        hold.started_us,
+        int(record.duration_s * MICRO),
+        record.endpoint,
+        *hold.place,
         requested_model=record.requested_model,
         route_reason=record.route_reason,
         stream=record.stream,

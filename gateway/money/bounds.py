@@ -6,7 +6,7 @@ more than the cap that is sent along. What is not text is bounded by a figure fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.schema import Call, Plan, Target
@@ -33,11 +33,24 @@ def most_of(call: Call, plan: Plan, target: Target) -> Most:
     text_bytes = call.body_bytes if not media else _text_bytes(body)
     tokens = text_bytes + FRAME_TOKENS + media * PART_TOKENS
     answers = body.get("n") or 1
-    cap = plan.cap_for(call, target) or target.max_output_tokens or context
+    cap = output_cap(call, plan, target)
     speaks = "modalities" in body or "audio" in body
     return Most(
         min(tokens, context), (cap + OVER_CAP_TOKENS) * answers, media > 0, media_out=speaks
     )
+
+
+def output_cap(call: Call, plan: Plan, target: Target) -> int:
+    """The most tokens that one answer is asked to have."""
+    context = target.context_tokens or UNBOUNDED_TOKENS
+    return plan.cap_for(call, target) or target.max_output_tokens or context
+
+
+def billed_targets(plan: Plan, max_attempts: int) -> Sequence[Target]:
+    """The targets whose bills a hold has to cover: those that may be tried and charge for it; the
+    stand-ins where there is nobody else."""
+    tried = plan.targets[:max_attempts]
+    return [target for target in tried if not target.rehearsal] or tried
 
 
 def call_bound_nano(price: TokenPrice, call: Call, plan: Plan, target: Target) -> int:

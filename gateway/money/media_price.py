@@ -143,6 +143,19 @@ class MediaPrice:
             raise refusals[0]
         return Bound(min(costs), max(costs))
 
+    def dearest(self, work: MediaWork, at_s: int) -> tuple[Line, ...]:
+        """The bill at the upper end of ``bound``. Raises MediaNotPricedError as that does."""
+        bills: list[tuple[Line, ...]] = []
+        refusals: list[MediaNotPricedError] = []
+        for choice in self._choices(work):
+            try:
+                bills.append(self._lines(choice, at_s, max))
+            except MediaNotPricedError as error:
+                refusals.append(error)
+        if not bills:
+            raise refusals[0]
+        return max(bills, key=_total)
+
     def _choices(self, work: MediaWork) -> Iterator[MediaWork]:
         chosen = work.selection()
         open_ = {name: self._values(name) for name in SELECTORS if chosen[name] is None}

@@ -10,17 +10,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from gateway.budget import amount
 from gateway.errors import CallError, Outcome
-from gateway.ledger import Bill, Closing, ExchangeRate, HoldRequest, Place, Refused, Verdict
+from gateway.ledger import NANO, Bill, Closing, ExchangeRate, HoldRequest, Place, Refused, Verdict
 from gateway.schema import Call, Caller, CallRecord, Journey, Money, Plan, Target, Usage
 
 from .billing import bill_unknown, bill_usage, closing_of
-from .bounds import call_bound_nano
+from .bounds import billed_targets, call_bound_nano
 from .prices import PriceBook
 from .recovery import about
 from .token_price import TokenPrice
 
 MICRO = 1_000_000
+MAX_HOLD_NANO = 10_000_000 * NANO
+"""Of one call, in any currency: the sum of many still fits into 64 bits."""
 
 
 class Ledger(Protocol):
@@ -65,7 +68,7 @@ class Purse:
 
     async def hold(self, call: Call, plan: Plan) -> Hold:
         """Raises CallError: BUDGET_EXHAUSTED, LEDGER_UNAVAILABLE, UNPRICED."""
-        request = self._request(call, plan)
+        request = self.hold_for(call, plan)
         verdict = await self._ledger.hold(request)
         if isinstance(verdict, Refused):
             raise _refused(verdict, call)
@@ -124,22 +127,33 @@ class Purse:
     def _closing(self, request: HoldRequest, record: CallRecord) -> Closing:
         baseline = self._baselines.get(record.task)
         cost: Money | None = None
-        if baseline is not None and record.usage:
+        if baseline is not None:  # of a failed call too: it would have cost nothing there
             price = self._prices.price(baseline)
             cost = price.cost(record.usage, record.started_at_s) if price else None
         return closing_of(request, record, baseline.public_model if baseline else None, cost)
 
-    def _request(self, call: Call, plan: Plan) -> HoldRequest:
-        """The hold for the dearest of the targets that may be tried."""
-        tried = plan.targets[: self._max_attempts]
-        paid = [target for target in tried if not target.rehearsal] or tried
+    def hold_for(self, call: Call, plan: Plan) -> HoldRequest:
+        """The hold for the dearest of the targets that may be tried.
+
+        Raises CallError: UNPRICED; INVALID_REQUEST for more money than any call should cost.
+        """
+        paid = billed_targets(plan, self._max_attempts)
         currency = self._currency(paid[0])
         bounds = [self._bound_nano(call, plan, target, currency) for target in paid]
+        amount_nano = max(bounds)
+        if amount_nano > MAX_HOLD_NANO:
+            raise CallError(
+                Outcome.INVALID_REQUEST,
+                f"this call could cost up to {currency} {amount(amount_nano)}, and none may cost "
+                f"more than {amount(MAX_HOLD_NANO)}; ask for fewer or shorter answers (n, "
+                "max_tokens)",
+                param="n" if call.body.get("n") else "max_tokens",
+            )
         return HoldRequest(
             id=call.id,
             place=place_of(call.caller, plan.task),
             started_us=int(call.started_at_s * MICRO),
-            amount_nano=max(bounds),
+            amount_nano=amount_nano,
             currency=currency,
             rate=self._rate,
             rehearsal=paid[0].rehearsal,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
@@ -109,9 +109,7 @@ class TokenPrice:
 
     def rates(self, input_tokens: int, at_s: int) -> Rates:
         """The rates for a call with so many input tokens of all classes at that Unix second."""
-        for phase in self.phases:
-            if phase.window is None or phase.window.contains(at_s):
-                break
+        phase = self._phase(at_s)
         tier = phase.tiers[0]
         for higher in phase.tiers[1:]:
             if input_tokens <= higher.above_input_tokens:
@@ -139,11 +137,38 @@ class TokenPrice:
 
     def bound_nano(self, most: Most, at_s: float) -> int:
         """What a call can cost at most that uses no more than ``most``."""
-        now = next(p for p in self.phases if p.window is None or p.window.contains(int(at_s)))
-        reached = [tier for tier in now.tiers if most.input_tokens > tier.above_input_tokens]
-        nano_mtok = max(_bound(tier.rates, most) for tier in reached or now.tiers[:1])
-        # Each of the ten lines may be rounded up by itself.
-        return -(-nano_mtok // TOKENS_PER_MTOK) + len(TOKEN_CLASSES)
+        nano_mtok = max([_bound(tier.rates, most) for tier in self._reached(most, at_s)])
+        # Each of the ten lines may be rounded up by itself; nothing is not.
+        return -(-nano_mtok // TOKENS_PER_MTOK) + (len(TOKEN_CLASSES) if nano_mtok else 0)
+
+    def bound_lines(self, most: Most, at_s: float) -> tuple[Line, ...]:
+        """How ``bound_nano`` comes about: both sides at their dearest rates, and what the
+        rounding of lines may add. They add up to it."""
+        tiers = self._reached(most, at_s)
+        rates = max((tier.rates for tier in tiers), key=lambda rates: _bound(rates, most))
+        dearest = _dearest(rates)
+        rate_in = dearest.any_in if most.media_in else dearest.text_in
+        rate_out = dearest.any_out if most.media_out else dearest.text_out
+        sides = [
+            Line("input_tokens", most.input_tokens, rate_in, TOKENS_PER_MTOK),
+            Line("output_tokens", most.output_tokens, rate_out, TOKENS_PER_MTOK),
+        ]
+        rounding = self.bound_nano(most, at_s) - sum(line.cost_nano for line in sides)
+        lines = (*sides, Line("rounding", rounding, 1, 1))
+        return tuple([line for line in lines if line.quantity and line.rate_nano])
+
+    def _reached(self, most: Most, at_s: float) -> Sequence[Tier]:
+        """The tiers that a call which uses no more than ``most`` can be billed by."""
+        tiers = self._phase(int(at_s)).tiers
+        if len(tiers) == 1:
+            return tiers
+        return [tier for tier in tiers if most.input_tokens > tier.above_input_tokens] or tiers[:1]
+
+    def _phase(self, at_s: int) -> Phase:
+        for phase in self.phases:
+            if phase.window is None or phase.window.contains(at_s):
+                break
+        return phase
 
 
 class Most(NamedTuple):

@@ -46,6 +46,11 @@ class Catalog:
     default_max_output_tokens: int | None = None
     """The cap of a call that names none, for a target whose own limit is not known."""
 
+    def configured(self, name: str) -> tuple[Target, ...]:
+        """The targets that a name leads to, live or dormant; none for an unknown name."""
+        route = self.tasks.get(name) or self.models.get(name) or self.targets.get(name)
+        return tuple(dict.fromkeys((*route.targets, *route.dormant))) if route else ()
+
     def all_targets(self) -> set[Target]:
         """Every configured target, live or dormant."""
         return {t for route in self.models.values() for t in (*route.targets, *route.dormant)}

@@ -20,18 +20,47 @@ class KeyRing(Protocol):
         """None for a key that does not exist or was revoked."""
 
 
+class AdminKeyRing(KeyRing, Protocol):
+    """The same, and which of them may use the admin API."""
+
+    def find_admin(self, digest: bytes) -> Caller | None:
+        """None for a key that may not, too."""
+
+
 def authenticate(headers: Mapping[str, str], ring: KeyRing) -> Caller:
     """Raises CallError(UNAUTHENTICATED) that says what is wrong, never what was sent."""
-    key = _key_in(headers)
-    # Looking up a hash leaks no timing that tells anything about a key's text.
-    caller = ring.find(hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest())
+    caller = ring.find(_digest_in(headers))
     if caller is None:
-        raise CallError(
-            Outcome.UNAUTHENTICATED,
-            "this API key is not known here, or was revoked. "
-            "'daobo keys list' shows the keys there are, 'daobo keys create' makes one.",
-        )
+        raise _unknown_key()
     return caller
+
+
+def authenticate_admin(headers: Mapping[str, str], ring: AdminKeyRing) -> Caller:
+    """Raises CallError: UNAUTHENTICATED, or FORBIDDEN for a key that is good for calls only."""
+    digest = _digest_in(headers)
+    caller = ring.find_admin(digest)
+    if caller is not None:
+        return caller
+    if ring.find(digest) is None:
+        raise _unknown_key()
+    raise CallError(
+        Outcome.FORBIDDEN,
+        "this API key may make calls and not use the admin API; "
+        "'daobo keys create NAME --admin' makes one that may",
+    )
+
+
+def _unknown_key() -> CallError:
+    return CallError(
+        Outcome.UNAUTHENTICATED,
+        "this API key is not known here, or was revoked. "
+        "'daobo keys list' shows the keys there are, 'daobo keys create' makes one.",
+    )
+
+
+def _digest_in(headers: Mapping[str, str]) -> bytes:
+    # Looking up a hash leaks no timing that tells anything about a key's text.
+    return hashlib.sha256(_key_in(headers).encode("utf-8", "surrogateescape")).digest()
 
 
 def _key_in(headers: Mapping[str, str]) -> str:

@@ -27,17 +27,21 @@ LOOP_BYTES = 256 * 1024
 
 
 async def read_json(request: web.Request, max_bytes: int) -> tuple[dict[str, Any], int]:
-    """The body's object and its size in bytes. Raises CallError."""
+    """The body's object and its size in bytes, as ``parse_object`` counts. Raises CallError."""
+    raw = await read_body(request, max_bytes)
+    if len(raw) > LOOP_BYTES:
+        return await asyncio.to_thread(parse_object, raw)
+    return parse_object(raw)
+
+
+async def read_body(request: web.Request, max_bytes: int) -> bytes:
+    """All of the body, unpacked. Raises CallError."""
     if request.content_length is not None and request.content_length > max_bytes:
         raise _too_large(max_bytes)
-    raw = await _read(request.content, max_bytes)
-    if len(raw) > LOOP_BYTES:
-        return await asyncio.to_thread(parse_object, raw), len(raw)
-    return parse_object(raw), len(raw)
+    return await _read(request.content, max_bytes)
 
 
 async def _read(content: StreamReader, max_bytes: int) -> bytes:
-    """All of the body, unpacked. Raises CallError."""
     if content.is_eof() and content.exception() is None:  # it came together with its head
         whole = content.read_nowait()
         if len(whole) > max_bytes:
@@ -66,8 +70,18 @@ async def _read(content: StreamReader, max_bytes: int) -> bytes:
     return b"".join(pieces)
 
 
-def parse_object(raw: bytes) -> dict[str, Any]:
-    """A JSON object. Raises CallError(INVALID_REQUEST) saying where it breaks."""
+def parse_object(raw: bytes) -> tuple[dict[str, Any], int]:
+    """A JSON object and its size. Raises CallError(INVALID_REQUEST) saying where it breaks."""
+    body, size = parse_json(raw)
+    if not isinstance(body, dict):
+        raise _invalid(f"the body is a JSON {_json_type(body)}; an object is expected")
+    return body, size
+
+
+def parse_json(raw: bytes) -> tuple[Any, int]:
+    """Any JSON value, and its size in bytes without spaces and escapes: the same body has the
+    same size, and is held and quoted at the same amount, whichever client wrote it. Raises
+    CallError(INVALID_REQUEST)."""
     if not raw:
         raise _invalid("the body is empty; a JSON object is expected")
     try:
@@ -77,11 +91,9 @@ def parse_object(raw: bytes) -> dict[str, Any]:
         raise _invalid(f"the body is not valid JSON: {error}") from None
     except orjson.JSONEncodeError:
         raise _invalid("the body is nested too deeply") from None
-    if not isinstance(body, dict):
-        raise _invalid(f"the body is a JSON {_json_type(body)}; an object is expected")
     if canonical != raw:
         _refuse_duplicates(raw)
-    return body
+    return body, len(canonical)
 
 
 def _refuse_duplicates(raw: bytes) -> None:

@@ -67,4 +67,3 @@ async def read_call(
         task_hint=headers.get(TASK),
         admitted_hold=admitted_hold(headers),
     )
-

@@ -12,11 +12,13 @@ from aiohttp import web
 
 from gateway.errors import CallError, Outcome
 from gateway.pipeline import Pipeline
+from gateway.schema import Caller
 
 from .auth import KeyRing, authenticate
 from .calls import CHECKS, Arrival, read_call
 from .models import Listing, get_model, list_models
 from .paths import ENDPOINTS, Match, match, unknown_path
+from .quotes import QuoteDesk, Quoter
 from .replies import HttpClient, error_reply, header_text, json_reply
 
 
@@ -27,6 +29,7 @@ class Serving:
     pipeline: Pipeline
     listing: Listing
     max_body_bytes: int
+    quoter: Quoter
 
 
 class Door:
@@ -40,12 +43,14 @@ class Door:
         self,
         serving: Callable[[], Serving],
         ring: KeyRing,
+        quotes: QuoteDesk,
         not_ready: Callable[[], str | None],
         wall_clock: Callable[[], float],
         clock: Callable[[], float],
     ) -> None:
         self._serving = serving
         self._ring = ring
+        self._quotes = quotes
         self._not_ready = not_ready
         self._wall_clock = wall_clock
         self._clock = clock
@@ -71,17 +76,32 @@ class Door:
                 return self._health(endpoint)
             caller = authenticate(request.headers, self._ring)
             if endpoint not in CHECKS:
-                return _lookup(serving.listing, matched, arrival.call_id)
+                return await self._beside_calls(request, matched, caller, arrival, serving)
             call = await read_call(request, matched, caller, arrival, serving.max_body_bytes)
-        except CallError as error:
-            serving.pipeline.refuse(arrival.refused(endpoint), error)
-            return error_reply(error, arrival.call_id)
-        client = HttpClient(request, call.id)
+        except Exception as error:  # what nobody foresaw is told in the shape of all errors, too
+            told = serving.pipeline.refuse(arrival.refused(endpoint), error)
+            return error_reply(told, arrival.call_id)
+        client = HttpClient(request, call.id, lambda: self._not_ready() is not None)
         try:
             await serving.pipeline.answer(call, client)
         except CallError as error:
             return await client.fail(error)
         return client.sent
+
+    async def _beside_calls(
+        self,
+        request: web.Request,
+        matched: Match,
+        caller: Caller,
+        arrival: Arrival,
+        serving: Serving,
+    ) -> web.Response:
+        """What sends nothing upstream. Raises CallError."""
+        if matched.endpoint in ("models", "model"):
+            return _lookup(serving.listing, matched, arrival.call_id)
+        return await self._quotes.answer(
+            request, matched, caller, arrival, serving.quoter, serving.max_body_bytes
+        )
 
     def _health(self, endpoint: str) -> web.Response:
         reason = self._not_ready() if endpoint == "readyz" else None
@@ -97,10 +117,11 @@ def _matched(request: web.Request) -> Match:
         raise unknown_path(
             request.method, request.path, f"{request.scheme}://{header_text(request.host)}"
         )
-    if request.method not in (found.method, "HEAD" if found.method == "GET" else None):
+    if request.method not in found.methods:
+        served = " and ".join(method for method in found.methods if method != "HEAD")
         raise CallError(
             Outcome.METHOD_NOT_ALLOWED,
-            f"{request.path[:200]} is served with {found.method}, not {request.method}",
+            f"{request.path[:200]} is served with {served}, not {request.method}",
         )
     return found
 

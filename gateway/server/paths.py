@@ -11,22 +11,27 @@ from typing import NamedTuple
 
 from gateway.errors import CallError, Outcome
 
-ENDPOINTS = {
-    "chat/completions": ("chat", "POST"),
-    "embeddings": ("embeddings", "POST"),
-    "models": ("models", "GET"),
-    "healthz": ("healthz", "GET"),
-    "readyz": ("readyz", "GET"),
+GET = ("GET", "HEAD")
+ENDPOINTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "chat/completions": ("chat", ("POST",)),
+    "embeddings": ("embeddings", ("POST",)),
+    "models": ("models", GET),
+    "quotes": ("quotes", ("POST",)),
+    "healthz": ("healthz", GET),
+    "readyz": ("readyz", GET),
 }
+QUOTE = (*GET, "DELETE")
+ADMISSION = ("POST", "DELETE")
 
 
 class Match(NamedTuple):
     """An endpoint and what its path says besides."""
 
     endpoint: str
-    method: str
+    methods: tuple[str, ...]
     project: str | None = None
     model: str | None = None
+    quote: str | None = None
 
 
 @lru_cache(maxsize=1024)
@@ -36,19 +41,30 @@ def match(path: str) -> Match | None:
     project = None
     if segments[:1] == ["p"] and len(segments) > 2:
         project, segments = segments[1], segments[2:]
-    segments = _without_version(segments)
+    segments = without_version(segments)
     model = None
     if segments[:1] == ["openai"]:
-        segments = _without_version(segments[1:])
+        segments = without_version(segments[1:])
         if segments[:1] == ["deployments"] and len(segments) > 2:
             model, segments = segments[1], segments[2:]
     if segments[:1] == ["models"] and len(segments) > 1:
-        return Match("model", "GET", project, "/".join(segments[1:]))
+        return Match("model", GET, project, "/".join(segments[1:]))
+    if segments[:1] == ["quotes"] and len(segments) > 1:
+        return _of_quote(segments[1:], project)
     found = ENDPOINTS.get("/".join(segments))
     return Match(*found, project, model) if found else None
 
 
-def _without_version(segments: list[str]) -> list[str]:
+def _of_quote(segments: list[str], project: str | None) -> Match | None:
+    """``{id}`` and ``{id}/admit``."""
+    if len(segments) == 1:
+        return Match("quote", QUOTE, project, quote=segments[0])
+    if segments[1:] == ["admit"]:
+        return Match("admission", ADMISSION, project, quote=segments[0])
+    return None
+
+
+def without_version(segments: list[str]) -> list[str]:
     while segments[:1] == ["v1"]:
         segments = segments[1:]
     return segments
@@ -61,7 +77,9 @@ def unknown_path(method: str, path: str, base_url: str) -> CallError:
         f"there is nothing at {method} {path[:200]}. The base URL for OpenAI clients is "
         f"{base_url}/v1 (for Azure clients {base_url}); served are "
         + ", ".join(
-            f"{verb} /v1/{name}" for name, (_, verb) in ENDPOINTS.items() if "z" not in name
+            f"{methods[0]} /v1/{name}"
+            for name, (_, methods) in ENDPOINTS.items()
+            if "z" not in name
         )
         + ".",
     )

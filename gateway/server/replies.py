@@ -58,8 +58,12 @@ class HttpClient:
     stream come from the callback of the upstream's socket.
     """
 
-    def __init__(self, request: web.Request, call_id: str) -> None:
+    def __init__(
+        self, request: web.Request, call_id: str, is_last: Callable[[], bool] = lambda: False
+    ) -> None:
+        """``is_last`` says whether the connection will take no other call after this one."""
         self._call_id = call_id
+        self._is_last = is_last
         self._chunked = request.version >= HttpVersion11
         self._stays_open = request.keep_alive and self._chunked
         self._transport = request.transport
@@ -153,6 +157,7 @@ class HttpClient:
 
     def _head(self, journey: Journey, framing: str) -> bytes:
         """The status line and the headers that say where the answer comes from."""
+        self._stays_open = self._stays_open and not self._is_last()
         plan, target, cost = journey.plan, journey.target, journey.cost
         assert plan is not None
         assert target is not None

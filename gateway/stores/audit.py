@@ -7,7 +7,7 @@ the counters say besides is a fault, and shown as one.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from gateway.budget import Budget, BudgetIndex
@@ -25,11 +25,16 @@ Amounts = list[int]
 READ_ATTEMPTS = (
     f"SELECT {', '.join(f'requests.{name}' for name in PLACE_COLUMNS)}, requests.started_us, "
     "attempts.currency, attempts.cost_nano, attempts.list_cost_nano, attempts.rehearsal, "
-    "cny_per_usd_nano "
+    "cny_per_usd_nano, requests.id, attempts.number "
     "FROM requests JOIN attempts ON attempts.request_id = requests.id "
     "JOIN exchange_rates ON exchange_rates.id = requests.exchange_rate "
-    "WHERE requests.started_us >= ? AND attempts.currency IS NOT NULL"
+    "WHERE (requests.started_us, requests.id, attempts.number) > (?, ?, ?) "
+    "AND attempts.currency IS NOT NULL "
+    "ORDER BY requests.started_us, requests.id, attempts.number LIMIT ?"
 )
+PAGE_ROWS = 100
+"""Attempts that are read at once. A ledger of years does not fit into memory, and a page is added
+up in less than a millisecond, for which calls have to wait."""
 READ_BALANCES = (
     "SELECT budget, node, bucket_s, spent_nano, held_nano, rehearsed_nano, rehearsal_held_nano "
     "FROM balances"
@@ -44,17 +49,29 @@ class Difference(NamedTuple):
     true: tuple[int, ...]
 
 
+def _no_pause() -> None:
+    """Whoever has the database to himself does not let others go first."""
+
+
 def true_balances(
-    connection: Connection, budgets: Iterable[Budget], now_s: int
+    connection: Connection,
+    budgets: Iterable[Budget],
+    now_s: int,
+    pause: Callable[[], None] = _no_pause,
 ) -> dict[BalanceKey, Amounts]:
-    """The balances of the buckets that still count, from the rows alone."""
+    """The balances of the buckets that still count, from the rows alone.
+
+    ``pause`` is called after every page, and may raise to end it.
+    """
     budgets = list(budgets)
     index = BudgetIndex(budgets)
     since = {budget.id: budget.window.since(now_s) for budget in budgets}
     found: defaultdict[BalanceKey, Amounts] = defaultdict(lambda: [0, 0, 0, 0])
     oldest_us = min(since.values(), default=0) * MICRO
-    for row in connection.execute(READ_ATTEMPTS, (oldest_us,)):
-        _add_attempt(found, index, row)
+    for page in _pages(connection, oldest_us):
+        for row in page:
+            _add_attempt(found, index, row)
+        pause()
     for row in connection.execute(READ_HOLDS):
         hold = hold_of(row)
         for budget, node in index.concerning(hold.place):
@@ -64,11 +81,19 @@ def true_balances(
     return {key: amounts for key, amounts in found.items() if key[2] >= since[key[0]]}
 
 
+def _pages(connection: Connection, oldest_us: int) -> Iterator[list[tuple[Any, ...]]]:
+    """Every attempt since then that has a bill, in the order of time."""
+    after: tuple[Any, ...] = (oldest_us, "", 0)
+    while page := connection.execute(READ_ATTEMPTS, (*after, PAGE_ROWS)):
+        yield page
+        after = (page[-1][len(PLACE_COLUMNS)], *page[-1][-2:])
+
+
 def _add_attempt(
     found: defaultdict[BalanceKey, Amounts], index: BudgetIndex, row: tuple[Any, ...]
 ) -> None:
     place = Place(*row[: len(PLACE_COLUMNS)])
-    started_us, currency, cost_nano, list_cost_nano, rehearsal, rate = row[len(PLACE_COLUMNS) :]
+    started_us, currency, cost_nano, list_cost_nano, rehearsal, rate = row[len(PLACE_COLUMNS) : -2]
     convert = ExchangeRate(rate).convert
     for budget, node in index.concerning(place):
         amounts = found[budget.id, node, budget.window.bucket(started_us // MICRO)]
@@ -77,10 +102,15 @@ def _add_attempt(
             amounts[2] += convert(list_cost_nano, currency, budget.currency)
 
 
-def differences(connection: Connection, budgets: Iterable[Budget], now_s: int) -> list[Difference]:
+def differences(
+    connection: Connection,
+    budgets: Iterable[Budget],
+    now_s: int,
+    pause: Callable[[], None] = _no_pause,
+) -> list[Difference]:
     """Every balance that still counts and is not the sum of its rows; in one transaction."""
     budgets = list(budgets)
-    true = true_balances(connection, budgets, now_s)
+    true = true_balances(connection, budgets, now_s, pause)
     since = {budget.id: budget.window.since(now_s) for budget in budgets}
     counted = {
         (budget, node, bucket_s): amounts

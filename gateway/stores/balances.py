@@ -38,18 +38,14 @@ ADD = (
 )
 
 
+TURNSTILE = -1
+"""The bucket of a row that has no amounts. Two transactions at one rolling window may each have a
+new bucket that the other cannot see; one row that both must lock lets them pass one by one."""
+PASS = f"SELECT 1 FROM balances WHERE budget = ? AND node = ? AND bucket_s = {TURNSTILE}"
+
+
 class LedgerFault(Exception):
     """The arithmetic of the ledger contradicts the database's: a bug, and nothing was written."""
-
-
-@dataclass(slots=True)
-class _Bucket:
-    """One row: the amounts as they were read, and what this transaction adds to them."""
-
-    amounts: list[int]
-    added: list[int]
-    granted: list[bool]
-    """For each book, whether a hold was granted here."""
 
 
 @dataclass(slots=True)
@@ -62,6 +58,20 @@ class _Book:
 
 
 PAID, REHEARSED = _Book(0, 0, 1), _Book(1, 2, 3)
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """One row: the amounts as they were read, and what this transaction adds to them."""
+
+    amounts: list[int]
+    added: list[int]
+    limits: list[int]
+    """For each book, how far the row may go: what the cap left it when a hold was granted here."""
+
+    def used(self, book: _Book) -> int:
+        """Spent and held."""
+        return sum(self.amounts[i] + self.added[i] for i in (book.spent, book.held))
 
 
 class _Node:
@@ -78,15 +88,16 @@ class _Node:
     def at(self, bucket_s: int) -> _Bucket:
         bucket = self.buckets.get(bucket_s)
         if bucket is None:
-            bucket = self.buckets[bucket_s] = _Bucket([0] * 4, [0] * 4, [False] * 2)
+            bucket = self.buckets[bucket_s] = _Bucket([0] * 4, [0] * 4, [NO_LIMIT] * 2)
         return bucket
 
     def used(self, book: _Book, at_s: int) -> tuple[int, int]:
-        """Spent and held over the window of that moment."""
-        since = self.budget.window.since(at_s)
+        """Spent and held over the window of that moment; a rolling one reaches to the present."""
+        window = self.budget.window
+        since = window.since(at_s)
         spent = held = 0
         for bucket_s, bucket in self.buckets.items():
-            if bucket_s >= since:
+            if bucket_s == since or (window.kind == "rolling" and bucket_s > since):
                 spent += bucket.amounts[book.spent] + bucket.added[book.spent]
                 held += bucket.amounts[book.held] + bucket.added[book.held]
         return spent, held
@@ -110,6 +121,8 @@ class Balances:
                 budget = node.budget
                 bucket_s = budget.window.bucket(at_s)
                 wanted[budget.id, node.name, bucket_s] = budget.window.since(at_s)
+                if budget.window.kind == "rolling" and self._connection.for_update:
+                    wanted[budget.id, node.name, TURNSTILE] = budget.window.since(at_s)
         if not wanted:
             return
         for key in sorted(wanted):
@@ -118,6 +131,8 @@ class Balances:
         for (budget_id, name, _), since in wanted.items():
             oldest[budget_id, name] = min(since, oldest.get((budget_id, name), since))
         for (budget_id, name), since in sorted(oldest.items()):
+            if (budget_id, name, TURNSTILE) in wanted:
+                self._connection.execute(PASS + self._connection.for_update, (budget_id, name))
             self._read(budget_id, name, since)
 
     def _read(self, budget_id: str, name: str, since: int) -> None:
@@ -128,28 +143,36 @@ class Balances:
         for bucket_s, *amounts in rows:
             node.at(bucket_s).amounts = amounts
 
-    def refusal(self, hold: HoldRequest, parent: HoldRequest | None) -> Refused | None:
+    def refusal(
+        self, hold: HoldRequest, parent: HoldRequest | None, standing_nano: int
+    ) -> Refused | None:
         """The first hard budget without room. A parent has room for its children already."""
         at_s, book = hold.started_us // MICRO, _book(hold)
         for node in self._find(hold.place):
             budget = node.budget
-            asked = hold.rate.convert(hold.amount_nano, hold.currency, budget.currency)
-            if not asked or not _guards(node, parent):
+            asked = _asked(hold, standing_nano, budget.currency)
+            if not asked or not _guards(node, hold, parent):
                 continue
             spent, held = node.used(book, at_s)
             if spent + held + asked > budget.cap_nano:
-                return no_room(budget, node.name, spent, held, asked, at_s, hold.rehearsal)
+                what = "call" if hold.expires_us is None else "quote"
+                return no_room(budget, node.name, spent, held, asked, at_s, hold.rehearsal, what)
         return None
 
-    def hold(self, hold: HoldRequest, parent: HoldRequest | None) -> None:
+    def hold(self, hold: HoldRequest, parent: HoldRequest | None, standing_nano: int) -> None:
         """Hold what ``refusal`` had nothing against."""
-        book = _book(hold)
+        at_s, book = hold.started_us // MICRO, _book(hold)
         for node in self._find(hold.place):
-            bucket = node.bucket(hold.started_us // MICRO)
-            asked = hold.rate.convert(hold.amount_nano, hold.currency, node.budget.currency)
+            bucket = node.bucket(at_s)
+            asked = _asked(hold, standing_nano, node.budget.currency)
             bucket.added[book.held] += asked
-            if asked and _guards(node, parent):
-                bucket.granted[book.number] = True
+            guarded = asked and _guards(node, hold, parent)
+            if guarded or bucket.limits[book.number] != NO_LIMIT:
+                own = bucket.used(book)
+                others = sum(node.used(book, at_s)) - own
+                room = node.budget.cap_nano - others
+                # A child's room is its parent's, but for a nano-unit that is rounded up.
+                bucket.limits[book.number] = room if guarded else max(room, own)
 
     def change(self, hold: HoldRequest, amount_nano: int) -> None:
         """The hold, which stands, is of another amount from now on; 0 releases it."""
@@ -177,7 +200,9 @@ class Balances:
             cap = node.budget.cap_nano
             percent = sum(node.used(book, at_s)) * 100 // cap if cap else 100
             if node.budget.marks and percent >= min(node.budget.marks):
-                found.append(f"budget {node.name} is at {percent} % of {node.budget.cap}")
+                found.append(
+                    f"budget {node.name or 'everything'} is at {percent} % of {node.budget.cap}"
+                )
         return tuple(found)
 
     def write(self) -> None:
@@ -185,18 +210,13 @@ class Balances:
         for (budget_id, name), node in sorted(self._nodes.items()):
             for bucket_s, bucket in sorted(node.buckets.items()):
                 if any(bucket.added):
-                    self._add(budget_id, name, bucket_s, node, bucket)
+                    self._add(budget_id, name, bucket_s, bucket)
 
-    def _add(self, budget_id: str, name: str, bucket_s: int, node: _Node, bucket: _Bucket) -> None:
+    def _add(self, budget_id: str, name: str, bucket_s: int, bucket: _Bucket) -> None:
         conditions: list[int] = []
         for book in (PAID, REHEARSED):
-            limit = NO_LIMIT
             added = bucket.added[book.spent] + bucket.added[book.held]
-            if bucket.granted[book.number]:
-                own = bucket.amounts[book.spent] + bucket.amounts[book.held] + added
-                others = sum(node.used(book, bucket_s)) - own
-                limit = node.budget.cap_nano - others
-            conditions += [added, limit]
+            conditions += [added, bucket.limits[book.number]]
         values = (*bucket.added, budget_id, name, bucket_s, *conditions)
         if not self._connection.execute(ADD, values):
             raise LedgerFault(f"budget {name}: the cap would be passed, or its balance is gone")
@@ -212,10 +232,22 @@ class Balances:
         return nodes
 
 
-def _guards(node: _Node, parent: HoldRequest | None) -> bool:
-    """A soft budget stops nothing, and a parent has taken its children's room already."""
-    in_parent = parent is not None and node.budget.node(parent.place) == node.name
-    return node.budget.hard and not in_parent
+def _asked(hold: HoldRequest, standing_nano: int, currency: str) -> int:
+    """What the hold needs beyond what stands, so that the sum is rounded once."""
+    convert = hold.rate.convert
+    total = convert(standing_nano + hold.amount_nano, hold.currency, currency)
+    return total - convert(standing_nano, hold.currency, currency) if standing_nano else total
+
+
+def _guards(node: _Node, hold: HoldRequest, parent: HoldRequest | None) -> bool:
+    """A soft budget stops nothing, and a parent has taken its children's room already, unless
+    that was on another day."""
+    budget = node.budget
+    if parent is None or budget.node(parent.place) != node.name:
+        return budget.hard
+    window = budget.window
+    in_time = window.bucket(parent.started_us // MICRO) >= window.since(hold.started_us // MICRO)
+    return budget.hard and not in_time
 
 
 def _book(hold: HoldRequest) -> _Book:

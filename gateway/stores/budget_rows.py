@@ -17,12 +17,15 @@ COLUMNS = (
     "marks", "origin",
 )  # fmt: skip
 READ = f"SELECT {', '.join(COLUMNS)} FROM budgets ORDER BY id"
+BUDGETS_LOCK = 0x6275646765
+"""Shared by whoever moves money, taken alone by whoever changes budgets: what a new budget counts
+is counted while nothing moves."""
 
 
 def read_generation(connection: Connection) -> int:
     """The number of the budgets as they are now; they stay so until the transaction ends."""
-    rows = connection.execute("SELECT budgets FROM generation WHERE id = 1" + connection.for_share)
-    return int(rows[0][0])
+    connection.lock(BUDGETS_LOCK, shared=True)
+    return int(connection.execute("SELECT budgets FROM generation WHERE id = 1")[0][0])
 
 
 def read_budgets(connection: Connection) -> tuple[Budget, ...]:
@@ -64,6 +67,7 @@ def put_budgets(connection: Connection, wanted: Iterable[Budget], now_s: int) ->
 
     One whose scope, currency or window is new begins with what was spent and is held already.
     """
+    connection.lock(BUDGETS_LOCK)
     known = {budget.id: budget for budget in read_budgets(connection)}
     changed = [budget for budget in wanted if known.get(budget.id) != budget]
     for budget in changed:
@@ -78,6 +82,7 @@ def put_budgets(connection: Connection, wanted: Iterable[Budget], now_s: int) ->
 
 def drop_budgets(connection: Connection, ids: Iterable[str]) -> int:
     """Remove budgets and their balances; how many there were."""
+    connection.lock(BUDGETS_LOCK)
     ids = list(ids)
     dropped = _delete(connection, "budgets", ids, "id")
     _delete(connection, "balances", ids, "budget")
@@ -90,6 +95,7 @@ def sync_budgets(
     connection: Connection, origin: str, wanted: Mapping[str, Budget], now_s: int
 ) -> None:
     """Make the budgets of this origin exactly these, in a transaction of the caller's."""
+    connection.lock(BUDGETS_LOCK)
     stale = [
         budget.id
         for budget in read_budgets(connection)
@@ -105,6 +111,7 @@ def add_shares(connection: Connection, shares: Mapping[str, int], now_s: int) ->
     Nothing is changed or removed here, so that gateways with different configurations on one
     database do not undo each other's work for ever.
     """
+    connection.lock(BUDGETS_LOCK)
     budgets = read_budgets(connection)
     known = {budget.id for budget in budgets}
     wanted = [share for share in _shares(budgets, shares) if share.id not in known]

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
@@ -21,8 +21,8 @@ from gateway.errors import CallError, Outcome
 from gateway.ledger import Closing, Granted, HoldRequest, Verdict
 
 MAX_BATCH = 512
-HOLD_WAIT_S = 1.0
-"""How long a call waits for its hold before it is told to come back."""
+HOLD_WAIT_S = 0.9
+"""How long a call waits for its hold; it is told to come back within a second, all in all."""
 CLOSING_WAIT_S = 0.005
 """How long what ended may wait for holds to be committed with."""
 RETRY_S = 0.25
@@ -66,10 +66,36 @@ class Tally:
     closed: int = 0
     recovered: int = 0
     commits: int = 0
+    commit_s: float = 0.0
+    """How long all commits took together."""
     problem: str = ""
     """What is wrong with the database; empty while it works."""
     last_commit_s: float = 0.0
     """How long the last one took."""
+
+
+class OpenHolds:
+    """The holds of this process that stand, and what they add up to."""
+
+    def __init__(self) -> None:
+        self._holds: dict[str, tuple[tuple[str, bool], int]] = {}
+        self.sums: dict[tuple[str, bool], int] = {}
+        """Nano-units by currency, rehearsals apart."""
+
+    def add(self, request: HoldRequest) -> None:
+        """A hold was granted, or more for one. An admitted quote belongs to no process."""
+        if request.expires_us is None:
+            book, held_nano = self._holds.get(
+                request.id, ((request.currency, request.rehearsal), 0)
+            )
+            self._holds[request.id] = book, held_nano + request.amount_nano
+            self.sums[book] = self.sums.get(book, 0) + request.amount_nano
+
+    def remove(self, hold_id: str) -> None:
+        """A hold has ended, perhaps one of another process."""
+        if hold_id in self._holds:
+            book, held_nano = self._holds.pop(hold_id)
+            self.sums[book] -= held_nano
 
 
 class GroupCommit:
@@ -95,6 +121,9 @@ class GroupCommit:
         self._ended_timer: asyncio.TimerHandle | None = None
         self._waiting: deque[_Ticket] = deque()
         self._unwritten: deque[Closing] = deque()
+        self._ended_at_s: deque[float] = deque()
+        """When each of those passed on ended, until it is written down."""
+        self.open_holds = OpenHolds()
         self._check: asyncio.TimerHandle | None = None
         self.tally = Tally()
 
@@ -115,10 +144,15 @@ class GroupCommit:
         ticket = _Ticket(request, loop.create_future(), loop.time())
         self._waiting.append(ticket)
         if self._check is None:
-            self._check = loop.call_later(HOLD_WAIT_S / 4, self._give_up_late)
+            self._check = loop.call_later(HOLD_WAIT_S, self._give_up_late)
         self._pass_on_ended()
         self._queue.put(ticket)
-        return await ticket.verdict
+        try:
+            return await ticket.verdict
+        except asyncio.CancelledError:
+            if not ticket.verdict.cancelled():  # granted in the very moment that the call left
+                self._release(request)
+            raise
 
     def close(self, make_closing: MakeClosing) -> None:
         """Write down how a call ended. It cannot fail and nobody waits; ``make_closing`` runs in
@@ -129,27 +163,46 @@ class GroupCommit:
 
     async def stop(self, timeout_s: float) -> None:
         """Write down everything that has ended, and end the thread."""
-        if self._thread is None:
-            return
-        self._pass_on_ended()
-        self._queue.put(None)
-        thread, self._thread = self._thread, None
-        await asyncio.to_thread(thread.join, timeout_s)
+        deadline_s = time.monotonic() + timeout_s
+        while self._thread is not None:
+            self._pass_on_ended()
+            self._queue.put(None)
+            await asyncio.to_thread(self._thread.join, max(0.0, deadline_s - time.monotonic()))
+            if self._thread.is_alive():
+                self.tally.problem = "the database did not take what was left in time"
+                break
+            self._thread = None
+            if self.backlog:  # holds that were granted meanwhile, to calls that had left
+                self.start()
         if self._check is not None:
             self._check.cancel()
-        if thread.is_alive():
-            self.tally.problem = "the database did not take what was left in time"
+            self._check = None
 
     @property
     def backlog(self) -> int:
         """Calls that have ended and are not written down."""
-        return len(self._ended) + len(self._unwritten)
+        return len(self._ended) + len(self._ended_at_s)
+
+    @property
+    def lag_s(self) -> float:
+        """How long ago the oldest of them ended."""
+        try:
+            return max(0.0, time.monotonic() - self._ended_at_s[0])
+        except IndexError:  # the other thread may have written down the last one just now
+            return 0.0
+
+    @property
+    def usable(self) -> bool:
+        """Whether calls can be paid for: the database works, and so does the thread."""
+        return not self.tally.problem and (self._thread is None or self._thread.is_alive())
 
     def _pass_on_ended(self) -> None:
         if self._ended_timer is not None:
             self._ended_timer.cancel()
             self._ended_timer = None
+        now_s = time.monotonic()
         for make_closing in self._ended:
+            self._ended_at_s.append(now_s)
             self._queue.put(make_closing)
         self._ended.clear()
 
@@ -159,13 +212,15 @@ class GroupCommit:
         self._check = None
         now_s = self._loop.time()
         while self._waiting and (
-            self._waiting[0].verdict.done() or now_s - self._waiting[0].asked_s > HOLD_WAIT_S
+            self._waiting[0].verdict.done() or now_s >= self._waiting[0].asked_s + HOLD_WAIT_S
         ):
             ticket = self._waiting.popleft()
             if not ticket.verdict.done():
+                self.tally.unavailable += 1
                 ticket.verdict.set_exception(_unavailable(self.tally.problem or "it is slow"))
         if self._waiting:
-            self._check = self._loop.call_later(HOLD_WAIT_S / 4, self._give_up_late)
+            next_s = self._waiting[0].asked_s + HOLD_WAIT_S
+            self._check = self._loop.call_at(next_s, self._give_up_late)
 
     def _deliver(self, tickets: list[_Ticket], verdicts: list[Verdict]) -> None:
         """Tell the calls; a hold whose call has left in the meantime is released."""
@@ -179,6 +234,7 @@ class GroupCommit:
         """Nobody knows whether the holds stand: tell the calls, and release them in any case."""
         for ticket in tickets:
             if not ticket.verdict.done():
+                self.tally.unavailable += 1
                 ticket.verdict.set_exception(_unavailable(problem))
             self._release(ticket.request)
 
@@ -206,20 +262,21 @@ class GroupCommit:
 
     def _patience_s(self, chores_s: float) -> float:
         """How long to wait for work."""
-        if self._unwritten:  # they could not be written just now
-            return RETRY_S
+        if self._unwritten:
+            return RETRY_S if self.tally.problem else 0.0
         return max(0.0, chores_s - time.monotonic())
 
     def _take(self, timeout_s: float) -> tuple[list[_Ticket], bool]:
-        """What is waiting, and whether nothing more will come. Closings go to ``_unwritten``."""
+        """The holds that are waited for, and whether nothing more will come. Closings go to
+        ``_unwritten``."""
         tickets: list[_Ticket] = []
         try:
             item = self._queue.get(timeout=timeout_s) if timeout_s else self._queue.get_nowait()
             while item is not None:
-                if isinstance(item, _Ticket):
+                if not isinstance(item, _Ticket):
+                    self._unwritten.extend(self._made(item))
+                elif not item.verdict.done():
                     tickets.append(item)
-                else:
-                    self._unwritten.append(item())
                 if len(tickets) >= MAX_BATCH:
                     return tickets, False
                 item = self._queue.get_nowait()
@@ -227,44 +284,69 @@ class GroupCommit:
             return tickets, False
         return tickets, True
 
-    def _commit(self, tickets: list[_Ticket]) -> None:
-        """Write down what is waiting. What the database cannot take now stays in ``_unwritten``."""
-        closings = list(islice(self._unwritten, MAX_BATCH))
-        if not tickets and not closings:
-            return
+    def _made(self, make_closing: MakeClosing) -> list[Closing]:
+        """One that cannot be made must not end the thread. Its hold stands until this process
+        ends, and is recovered then."""
         try:
+            return [make_closing()]
+        except Exception as error:
+            self._report("the end of a call could not be put into rows", error)
+            self._ended_at_s.popleft()
+            return []
+
+    def _commit(self, tickets: list[_Ticket]) -> None:
+        """Write down what is waiting. What the database cannot take now is ``_unwritten`` again."""
+        count = min(len(self._unwritten), MAX_BATCH)
+        closings = [self._unwritten.popleft() for _ in range(count)]
+        if tickets or closings:
             self._write(tickets, closings)
-        except self._unavailable as error:
-            self.tally.unavailable += len(tickets)
-            self.tally.problem = str(error)
-            self._later(self._fail, tickets, str(error))
-            return
-        for _ in closings:
-            self._unwritten.popleft()
 
     def _write(self, tickets: list[_Ticket], closings: list[Closing]) -> None:
         began_s = time.perf_counter()
         try:
             verdicts = self._books.commit([ticket.request for ticket in tickets], closings)
-        except self._unavailable:
-            raise
+        except self._unavailable as error:
+            self.tally.problem = str(error)
+            self._unwritten.extend(closings)
+            self._later(self._fail, tickets, str(error))
         except Exception as error:
             if len(tickets) + len(closings) > 1:
-                self._write_singly(tickets, closings)
-                return
-            # A hold that cannot be closed stands until this process ends, and is recovered then.
-            self._report(f"the ledger failed on {tickets or closings}", error)
-            self._later(self._fail, tickets, "the ledger failed; the gateway's log says why")
-            return
-        self._count(verdicts, len(closings), time.perf_counter() - began_s)
-        self._later(self._deliver, tickets, verdicts)
+                self._write_apart(tickets, closings)
+            else:
+                self._give_up(tickets, closings, error)
+        else:
+            self._count(verdicts, len(closings), time.perf_counter() - began_s)
+            self._keep_count(tickets, verdicts, closings)
+            self._later(self._deliver, tickets, verdicts)
 
-    def _write_singly(self, tickets: list[_Ticket], closings: list[Closing]) -> None:
-        """One that nobody foresaw must not take the others with it. Closing twice is harmless."""
+    def _write_apart(self, tickets: list[_Ticket], closings: list[Closing]) -> None:
+        """One that nobody foresaw must not take the others with it: look for it by halves."""
+        if tickets and closings:
+            self._write([], closings)
+            self._write(tickets, [])
+            return
+        middle = (len(tickets) + len(closings)) // 2
+        self._write(tickets[:middle], closings[:middle])
+        self._write(tickets[middle:], closings[middle:])
+
+    def _give_up(
+        self, tickets: list[_Ticket], closings: list[Closing], error: BaseException
+    ) -> None:
+        """A hold that cannot be closed stands until this process ends, and is recovered then."""
+        self._report(f"the ledger failed on {tickets or closings}", error)
+        self._later(self._fail, tickets, "the ledger failed; the gateway's log says why")
+        for _ in closings:
+            self._ended_at_s.popleft()
+
+    def _keep_count(
+        self, tickets: list[_Ticket], verdicts: list[Verdict], closings: list[Closing]
+    ) -> None:
+        for ticket, verdict in zip(tickets, verdicts, strict=True):
+            if isinstance(verdict, Granted):
+                self.open_holds.add(ticket.request)
         for closing in closings:
-            self._write([], [closing])
-        for ticket in tickets:
-            self._write([ticket], [])
+            self.open_holds.remove(closing.hold.id)
+            self._ended_at_s.popleft()
 
     def _do_chores(self) -> None:
         try:
@@ -277,7 +359,12 @@ class GroupCommit:
             return
         self.tally.problem = ""
         self.tally.recovered += len(lost)
-        self._unwritten.extend(map(self._recover, lost))
+        now_s = time.monotonic()
+        known = {closing.hold.id for closing in self._unwritten}
+        for hold in lost:
+            if hold.id not in known:  # while they cannot be written, the chores find them again
+                self._ended_at_s.append(now_s)
+                self._unwritten.extend(self._made(partial(self._recover, hold)))
 
     def _count(self, verdicts: list[Verdict], closings: int, took_s: float) -> None:
         tally = self.tally
@@ -286,6 +373,7 @@ class GroupCommit:
         tally.refused += len(verdicts) - granted
         tally.closed += closings
         tally.commits += 1
+        tally.commit_s += took_s
         tally.last_commit_s = took_s
         tally.problem = ""
 

@@ -20,6 +20,8 @@ from gateway.schema import Caller
 
 FILE_NAME = "keys.json"
 LOCK_NAME = ".keys.lock"
+ENVIRONMENT_KEY = "key_environment"
+ENVIRONMENT_ADMIN_KEY = "key_environment_admin"
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,25 @@ class Key:
     project: str | None = None
     created_at_s: int = 0
     revoked_at_s: int | None = None
+    tenant: str | None = None
+    season: str | None = None
+    episode: str | None = None
+    scene: str | None = None
+    shot: str | None = None
+    admin: bool = False
+    """May use the admin API besides."""
+
+    def caller(self, default_project: str | None) -> Caller:
+        """Whoever shows this key, with what is said of calls that say nothing themselves."""
+        return Caller(
+            key_id=self.id,
+            project=self.project or default_project,
+            tenant=self.tenant,
+            season=self.season,
+            episode=self.episode,
+            scene=self.scene,
+            shot=self.shot,
+        )
 
 
 _KEYS = TypeAdapter(dict[str, list[Key]])
@@ -57,10 +78,34 @@ class KeyFile:
             raise ConfigError(f"{self.path}: not a key file: {error}") from None
         return {key.id: key for key in keys}
 
-    def create(self, name: str, project: str | None, now_s: float) -> tuple[Key, str]:
+    def create(
+        self,
+        name: str,
+        project: str | None,
+        now_s: float,
+        *,
+        tenant: str | None = None,
+        season: str | None = None,
+        episode: str | None = None,
+        scene: str | None = None,
+        shot: str | None = None,
+        admin: bool = False,
+    ) -> tuple[Key, str]:
         """A new key and its text, which is nowhere else."""
         text = f"sk-daobo-{secrets.token_urlsafe(30)}"
-        key = Key(f"key_{secrets.token_hex(6)}", name, digest_of(text), project, int(now_s))
+        key = Key(
+            id=f"key_{secrets.token_hex(6)}",
+            name=name,
+            digest=digest_of(text),
+            project=project,
+            created_at_s=int(now_s),
+            tenant=tenant,
+            season=season,
+            episode=episode,
+            scene=scene,
+            shot=shot,
+            admin=admin,
+        )
         with self._changing() as keys:
             keys[key.id] = key
         return key, text
@@ -107,17 +152,34 @@ def digest_of(text: str) -> str:
 class KeyRing:
     """The valid keys in memory; ``refresh`` follows the file."""
 
-    def __init__(self, file: KeyFile, default_project: str | None, extra_key: str | None) -> None:
-        """``extra_key`` is a key's text from the environment, valid beside those of the file."""
+    def __init__(
+        self,
+        file: KeyFile,
+        default_project: str | None,
+        extra_key: str | None,
+        admin_key: str | None = None,
+    ) -> None:
+        """``extra_key`` is a key's text from the environment, valid beside those of the file;
+        ``admin_key`` another, for the admin API alone."""
         self._file = file
         self._default_project = default_project
         self._extra_key = extra_key
+        self._admin_key = admin_key
         self._stamp: tuple[int, int, int] | None = None
         self._callers: dict[bytes, Caller] = {}
+        self._admins: dict[bytes, Caller] = {}
         self.refresh()
 
     def find(self, digest: bytes) -> Caller | None:
         return self._callers.get(digest)
+
+    @property
+    def ids(self) -> set[str]:
+        """Of the keys that may make calls."""
+        return {caller.key_id for caller in self._callers.values()}
+
+    def find_admin(self, digest: bytes) -> Caller | None:
+        return self._admins.get(digest)
 
     def refresh(self) -> None:
         """Read the file again if it has changed. Raises ConfigError; the keys stay as they were."""
@@ -128,12 +190,16 @@ class KeyRing:
             stamp = (0, 0, 0)
         if stamp == self._stamp:
             return
-        keys = [key for key in self._file.read().values() if key.revoked_at_s is None]
-        callers = {
-            bytes.fromhex(key.digest): Caller(key.id, key.project or self._default_project)
-            for key in keys
+        keys = {
+            bytes.fromhex(key.digest): key
+            for key in self._file.read().values()
+            if key.revoked_at_s is None
         }
+        callers = {digest: key.caller(self._default_project) for digest, key in keys.items()}
+        admins = {digest: callers[digest] for digest, key in keys.items() if key.admin}
         if self._extra_key:
             digest = bytes.fromhex(digest_of(self._extra_key))
-            callers.setdefault(digest, Caller("key_environment", self._default_project))
-        self._callers, self._stamp = callers, stamp
+            callers.setdefault(digest, Caller(ENVIRONMENT_KEY, self._default_project))
+        if self._admin_key:
+            admins[bytes.fromhex(digest_of(self._admin_key))] = Caller(ENVIRONMENT_ADMIN_KEY)
+        self._callers, self._admins, self._stamp = callers, admins, stamp

@@ -8,7 +8,9 @@ transaction and not the cap. Closing is idempotent: only a hold that still stand
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from gateway.budget import Budget, BudgetIndex
 from gateway.ledger import (
@@ -18,6 +20,7 @@ from gateway.ledger import (
     Granted,
     HoldRequest,
     LedgerRow,
+    Refused,
     RequestRow,
     Verdict,
 )
@@ -25,11 +28,12 @@ from gateway.ledger import (
 from . import leases
 from .balances import Balances
 from .budget_rows import add_shares, read_budgets, read_generation, sync_configured
-from .connections import Connection, StoreUnavailable
+from .connections import Busy, Connection, StoreUnavailable
 from .parents import Parents
 from .rows import HOLD_COLUMNS, delete_holds, hold_row, insert_rows
 from .withdrawal import withdraw
 
+STANDING = "SELECT amount_nano FROM holds WHERE id = ?"
 EXTEND = "UPDATE holds SET amount_nano = amount_nano + ? WHERE id = ?"
 MICRO = 1_000_000
 Wanted = tuple[Mapping[str, Budget], Mapping[str, int]]
@@ -63,22 +67,28 @@ class LedgerStore:
         self._known_rates: set[ExchangeRate] = set()
         self.late_closings = 0
         """Holds that were gone when their call ended: somebody had taken this process for dead."""
+        self.recovered: deque[Closing] = deque()
+        """Calls that were closed here for processes that died, for whoever counts them to take."""
+        self._closed: list[Closing] = []
+        self._late = 0
 
     def commit(self, holds: Sequence[HoldRequest], closings: Sequence[Closing]) -> list[Verdict]:
         """A verdict for each of ``holds``. Raises StoreUnavailable; nothing was done then, or,
         if the connection broke in the very moment of committing, nobody knows."""
-        connection = self.connection()
-        try:
-            with connection.transaction():
-                return self._commit(connection, holds, closings)
-        except StoreUnavailable:
-            self.disconnect()
-            raise
+        with self._used() as connection:
+            while True:
+                self._closed, self._late, verdicts = [], 0, None
+                with connection.transaction():
+                    if self._knows_budgets(connection):
+                        verdicts = self._commit(connection, holds, closings)
+                if verdicts is not None:
+                    self._count_closed()
+                    return verdicts
+                self._follow_budgets(connection)
 
     def _commit(
         self, connection: Connection, holds: Sequence[HoldRequest], closings: Sequence[Closing]
     ) -> list[Verdict]:
-        self._follow_budgets(connection)
         self._write_rates(connection, holds)
         touched = [*holds, *(closing.hold for closing in closings)]
         parents = Parents(connection, touched)
@@ -91,38 +101,60 @@ class LedgerStore:
         balances.write()
         return verdicts
 
+    def _count_closed(self) -> None:
+        """Only once it is written down: what is tried again must not be counted twice."""
+        self.late_closings += self._late
+        self.recovered += [c for c in self._closed if c.request and c.request.recovered]
+
     def do_chores(self) -> list[HoldRequest]:
         """Renew this process's lease; the holds that nobody will close any more.
 
         After the database was away, the others get the length of a lease to renew theirs.
         """
-        connection = self.connection()
-        now_us = int(self._wall_clock() * MICRO)
-        try:
-            with connection.transaction():
+        with self._used() as connection:
+            now_us = int(self._wall_clock() * MICRO)
+            if not self._knows_budgets(connection):
                 self._follow_budgets(connection)
+            with connection.transaction():
                 leases.renew(connection, self._owner, now_us)
                 may_sweep = now_us - self._connected_us > leases.LEASE_S * MICRO
                 return leases.orphans(connection, now_us) if may_sweep else []
-        except StoreUnavailable:
-            self.disconnect()
-            raise
 
     def sign_off(self) -> None:
         """This process ends; what it still holds is an orphan."""
-        leases.give_up(self.connection(), self._owner)
+        with self._used() as connection:
+            leases.give_up(connection, self._owner)
         self.disconnect()
+
+    @contextmanager
+    def _used(self) -> Iterator[Connection]:
+        """The connection. If it breaks, the next one to use it gets another."""
+        try:
+            yield self.connection()
+        except Exception as error:
+            self._known_rates.clear()  # the transaction may have been the one that wrote them
+            if isinstance(error, StoreUnavailable) and not isinstance(error, Busy):
+                self.disconnect()
+            raise
 
     def connection(self) -> Connection:
         """The connection, opened if there is none. Raises StoreUnavailable."""
         if self._connection is None:
-            self._connection = self._open_connection()
-            self._generation = 0
-            self._synced = None
-            self._known_rates.clear()
-            self._connected_us = int(self._wall_clock() * MICRO)
-            leases.renew(self._connection, self._owner, self._connected_us)
+            self._connection = self._connect()
         return self._connection
+
+    def _connect(self) -> Connection:
+        connection = self._open_connection()
+        self._generation = 0
+        self._synced = None
+        self._known_rates.clear()
+        self._connected_us = int(self._wall_clock() * MICRO)
+        try:
+            leases.renew(connection, self._owner, self._connected_us)
+        except StoreUnavailable:
+            connection.close()
+            raise
+        return connection
 
     def disconnect(self) -> None:
         """Drop the connection; the next commit opens another."""
@@ -135,21 +167,25 @@ class LedgerStore:
         are written down with the next commit. May be called from any thread."""
         self._wanted = (configured, shares)
 
+    def _knows_budgets(self, connection: Connection) -> bool:
+        """Whether the budgets are those that were read last, and the configuration's among them."""
+        return read_generation(connection) == self._generation and self._wanted is self._synced
+
     def _follow_budgets(self, connection: Connection) -> None:
-        generation, wanted = read_generation(connection), self._wanted
-        if generation == self._generation and wanted is self._synced:
-            return
-        now_s = int(self._wall_clock())
-        if wanted is self._synced:
-            add_shares(connection, wanted[1], now_s)
-        else:
-            sync_configured(connection, *wanted, now_s)
+        """In a transaction of its own: whoever changes budgets has to be alone from its start."""
+        wanted, now_s = self._wanted, int(self._wall_clock())
+        with connection.transaction():
+            if wanted is self._synced:
+                add_shares(connection, wanted[1], now_s)
+            else:
+                sync_configured(connection, *wanted, now_s)
+            generation, budgets = read_generation(connection), read_budgets(connection)
         self._synced = wanted
-        self._budgets = BudgetIndex(read_budgets(connection))
-        self._generation = read_generation(connection)
+        self._budgets = BudgetIndex(budgets)
+        self._generation = generation
 
     def _write_rates(self, connection: Connection, holds: Sequence[HoldRequest]) -> None:
-        for rate in {hold.rate for hold in holds} - self._known_rates:
+        for rate in sorted({hold.rate for hold in holds} - self._known_rates):
             connection.execute(PUT_RATE, (rate.id, *rate))
             self._known_rates.add(rate)
 
@@ -162,20 +198,21 @@ class LedgerStore:
     ) -> None:
         if not closings:
             return
-        stood = delete_holds(connection, [closing.hold.id for closing in closings])
+        stood = delete_holds(connection, sorted({closing.hold.id for closing in closings}))
         ended = []
         for closing in closings:
             hold = closing.hold
             if hold.id in stood:
-                hold = hold._replace(amount_nano=stood[hold.id])
+                hold = hold._replace(amount_nano=parents.end(hold.id, stood.pop(hold.id)))
                 balances.change(hold, 0)
                 parents.give_back(hold, closing.charges, balances)
-            elif closing.request is None or not withdraw(connection, balances, hold):
+            elif not _is_truth(closing) or not withdraw(connection, balances, hold):
                 continue
             else:
-                self.late_closings += 1
+                self._late += 1
             balances.spend(hold, closing.charges)
             ended.append(closing)
+        self._closed += ended
         requests = [closing.request for closing in ended if closing.request is not None]
         insert_rows(connection, "requests", RequestRow._fields, requests)
         attempts = [row for closing in ended for row in closing.attempts]
@@ -194,17 +231,28 @@ class LedgerStore:
         insert_rows(connection, "holds", HOLD_COLUMNS, granted)
 
 
+def _is_truth(closing: Closing) -> bool:
+    """Told by the process that served the call, not guessed by one that found its hold."""
+    return closing.request is not None and not closing.request.recovered
+
+
 def _admit(
     connection: Connection, balances: Balances, parents: Parents, hold: HoldRequest
 ) -> Verdict:
     """All or nothing: the parent, if there is one, and every budget have to have room."""
+    standing_nano = 0
+    if hold.extends:
+        standing = connection.execute(STANDING + connection.for_update, (hold.id,))
+        if not standing:
+            return Refused(f"the hold of {hold.id} has ended, so there is none to extend")
+        standing_nano = standing[0][0]
     parent = parents.get(hold)
-    refusal = parents.refusal(hold) or balances.refusal(hold, parent)
+    refusal = parents.refusal(hold, standing_nano) or balances.refusal(hold, parent, standing_nano)
     if refusal is not None:
         return refusal
     if parent is not None:
-        parents.take(hold, balances)
-    balances.hold(hold, parent)
+        parents.take(hold, standing_nano, balances)
+    balances.hold(hold, parent, standing_nano)
     if hold.extends:
         connection.execute(EXTEND, (hold.amount_nano, hold.id))
     return Granted(balances.warnings(hold))

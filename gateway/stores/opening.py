@@ -37,8 +37,8 @@ def open_ledger(url: str) -> Connection:
         raise ConfigError(f"the ledger's database cannot be used: {error}") from None
 
 
-def ledger_store(url: str, wall_clock: Callable[[], float]) -> LedgerStore:
-    """The ledger for one process; nothing is opened yet."""
+def connector(url: str) -> Callable[[], Connection]:
+    """Opens connections; the first brings the tables up to date. It raises StoreUnavailable."""
     prepared = False
 
     def open_connection() -> Connection:
@@ -48,4 +48,9 @@ def ledger_store(url: str, wall_clock: Callable[[], float]) -> LedgerStore:
             prepared = True
         return connect(url)
 
-    return LedgerStore(open_connection, secrets.token_hex(8), wall_clock)
+    return open_connection
+
+
+def ledger_store(url: str, wall_clock: Callable[[], float]) -> LedgerStore:
+    """The ledger for one process; nothing is opened yet."""
+    return LedgerStore(connector(url), secrets.token_hex(8), wall_clock)

@@ -19,13 +19,15 @@ SET_AMOUNT = "UPDATE holds SET amount_nano = ? WHERE id = ?"
 
 
 class Parents:
-    """The parents that one transaction needs, locked."""
+    """The parents that one transaction needs, locked: those that are drawn from, and those that
+    end themselves."""
 
-    def __init__(self, connection: Connection, children: Iterable[HoldRequest]) -> None:
+    def __init__(self, connection: Connection, touched: Iterable[HoldRequest]) -> None:
         self._connection = connection
         self._standing: dict[str, HoldRequest] = {}
         self._changed: set[str] = set()
-        for id_ in sorted({child.parent for child in children if child.parent is not None}):
+        ids = {hold.parent if hold.expires_us is None else hold.id for hold in touched}
+        for id_ in sorted(id_ for id_ in ids if id_ is not None):
             lock = " FOR UPDATE OF holds" if connection.for_update else ""
             for row in connection.execute(f"{READ_HOLDS} WHERE holds.id = ?{lock}", (id_,)):
                 self._standing[id_] = hold_of(row)
@@ -36,8 +38,16 @@ class Parents:
     def get(self, child: HoldRequest) -> HoldRequest | None:
         return self._standing.get(child.parent) if child.parent else None
 
-    def refusal(self, child: HoldRequest) -> Refused | None:
-        """Why the child cannot draw from the parent that it names."""
+    def end(self, id_: str, amount_nano: int) -> int:
+        """A hold has ended that had this amount before the transaction: what it has now. If it was
+        a parent, nobody can draw from it any more."""
+        parent = self._standing.pop(id_, None)
+        self._changed.discard(id_)
+        return amount_nano if parent is None else parent.amount_nano
+
+    def refusal(self, child: HoldRequest, standing_nano: int) -> Refused | None:
+        """Why the child cannot draw from the parent that it names. ``standing_nano`` is what it
+        has drawn already, if this is an extension."""
         if child.parent is None:
             return None
         parent = self._standing.get(child.parent)
@@ -50,7 +60,7 @@ class Parents:
                 f"the admitted quote {child.parent} is for calls that are "
                 f"{'rehearsed' if parent.rehearsal else 'paid'}, and this one is not"
             )
-        asked = _in_parent(parent, child, child.amount_nano)
+        asked = _asked(parent, child, standing_nano)
         if asked > parent.amount_nano:
             return Refused(
                 f"the admitted quote {child.parent} has {parent.currency} "
@@ -58,9 +68,9 @@ class Parents:
             )
         return None
 
-    def take(self, child: HoldRequest, balances: Balances) -> None:
+    def take(self, child: HoldRequest, standing_nano: int, balances: Balances) -> None:
         parent = self._standing[child.parent or ""]
-        asked = _in_parent(parent, child, child.amount_nano)
+        asked = _asked(parent, child, standing_nano)
         self._change(parent, parent.amount_nano - asked, balances)
 
     def give_back(self, child: HoldRequest, charges: Iterable[Charge], balances: Balances) -> None:
@@ -68,7 +78,7 @@ class Parents:
         parent = self.get(child)
         if parent is None:
             return
-        held = _in_parent(parent, child, child.amount_nano)
+        held = parent.rate.convert(child.amount_nano, child.currency, parent.currency)
         spent = sum(
             parent.rate.convert(
                 charge.rehearsed_nano if child.rehearsal else charge.cost_nano,
@@ -89,8 +99,13 @@ class Parents:
         self._changed.add(parent.id)
 
 
-def _in_parent(parent: HoldRequest, child: HoldRequest, nano: int) -> int:
-    return parent.rate.convert(nano, child.currency, parent.currency)
+def _asked(parent: HoldRequest, child: HoldRequest, standing_nano: int) -> int:
+    """What the child draws, so that all its draws add up to what it has in the end."""
+    total_nano = standing_nano + child.amount_nano
+    convert = parent.rate.convert
+    return convert(total_nano, child.currency, parent.currency) - convert(
+        standing_nano, child.currency, parent.currency
+    )
 
 
 def _covers(parent: HoldRequest, child: HoldRequest) -> bool:

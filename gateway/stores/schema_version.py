@@ -53,7 +53,10 @@ def create(connection: Connection) -> None:
     for script in sorted(MIGRATIONS.glob("*.sql")):
         for statement in statements(script, isinstance(connection, SqliteConnection)):
             connection.execute(statement)
-    connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+    connection.execute(
+        "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, "
+        "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+    )
     connection.execute("INSERT INTO alembic_version (version_num) VALUES (?)", (HEAD,))
 
 
@@ -101,6 +104,9 @@ def _alone(connection: Connection, url: str) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
     else:
+        # Another process may be at a migration that takes its time.
+        connection.execute("SET lock_timeout = 0")
+        connection.execute("SET statement_timeout = 0")
         connection.execute("SELECT pg_advisory_lock(?)", (ADVISORY_LOCK,))
         try:
             yield

@@ -6,13 +6,15 @@ plain addition and exact in any order. Times are summed in microseconds, money i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import orjson
 
 from gateway.schema import TOKEN_CLASSES
+
+K = TypeVar("K")
 
 
 class Key(NamedTuple):
@@ -28,11 +30,30 @@ class Key(NamedTuple):
     rehearsal: bool
     estimated: bool
     """The token counts are the gateway's own, the upstream reported none."""
+
+
+RawKey = tuple[str, str | None, str, str, str, bool, bool, bool]
+"""A Key before its words were checked."""
+
+
+class CostKey(NamedTuple):
+    """The labels of a sum of money, which belongs to attempts and not to calls."""
+
+    project: str
+    task: str | None
+    model: str
+    provider: str
+    outcome: str
+    """Of the attempt; of its call, if that failed all the same."""
+    estimated: bool
+    """Nobody reported what was used."""
     currency: str
 
 
-RawKey = tuple[str, str | None, str, str, str, bool, bool, bool, str]
-"""A Key before its words were checked."""
+RawCostKey = tuple[str | None, str | None, str, str, str, bool, str]
+"""A CostKey before its words were checked."""
+COST_NANO, LIST_COST_NANO = 0, 1
+"""Places in a sum of money."""
 
 
 class Histogram(NamedTuple):
@@ -53,7 +74,7 @@ class Histogram(NamedTuple):
         return self.sum_at + 1
 
 
-ATTEMPTS, COST_NANO, LIST_COST_NANO, TOKENS = 0, 1, 2, 3
+ATTEMPTS, TOKENS = 0, 1
 """Places in a cell; ``TOKENS`` is the first of ``TOKEN_CLASSES``, histograms follow."""
 
 # The first 14 bounds are what the GenAI conventions ask for; answers of thinking models and
@@ -107,6 +128,7 @@ class Cells:
     """Everything that a scrape shows, of one process or of many."""
 
     calls: dict[Key, list[int]] = field(default_factory=dict)
+    costs: dict[CostKey, list[int]] = field(default_factory=dict)
     counts: dict[tuple[str, ...], int] = field(default_factory=dict)
     """Rare events: the first word of the key says which."""
     series: dict[str, Series] = field(default_factory=dict)
@@ -115,6 +137,7 @@ class Cells:
         return orjson.dumps(
             {
                 "calls": list(self.calls.items()),
+                "costs": list(self.costs.items()),
                 "counts": list(self.counts.items()),
                 "series": [
                     (name, s.documentation, s.kind, s.merge, s.labels, list(s.values.items()))
@@ -130,11 +153,8 @@ class Cells:
         Raises ValueError for bytes that are no snapshot, and has then added nothing.
         """
         other = _load(snapshot)
-        for key, numbers in other.calls.items():
-            mine = self.calls.get(key)
-            self.calls[key] = (
-                numbers if mine is None else [a + b for a, b in zip(mine, numbers, strict=True)]
-            )
+        _add(self.calls, other.calls)
+        _add(self.costs, other.costs)
         for name, number in other.counts.items():
             self.counts[name] = self.counts.get(name, 0) + number
         for title, series in other.series.items():
@@ -145,15 +165,27 @@ class Cells:
                 mine_series.add(series.values.items())
 
 
-def merge(snapshots: Iterable[bytes]) -> Cells:
+NOTHING: Mapping[str, Series] = {}
+
+
+def merge(snapshots: Iterable[bytes], shared: Mapping[str, Series] = NOTHING) -> Cells:
     """The sum over processes: counters and histograms add, gauges follow a rule of their own.
 
-    Raises ValueError for bytes that are no snapshot.
+    ``shared`` is what belongs to all of them at once, and is added by whoever is asked. Raises
+    ValueError for bytes that are no snapshot.
     """
-    total = Cells()
+    total = Cells(series=dict(shared))
     for snapshot in snapshots:
         total.add(snapshot)
     return total
+
+
+def _add(mine: dict[K, list[int]], other: Mapping[K, list[int]]) -> None:
+    for key, numbers in other.items():
+        known = mine.get(key)
+        mine[key] = (
+            numbers if known is None else [a + b for a, b in zip(known, numbers, strict=True)]
+        )
 
 
 def _load(snapshot: bytes) -> Cells:
@@ -162,6 +194,7 @@ def _load(snapshot: bytes) -> Cells:
         calls = {Key(*key): numbers for key, numbers in data["calls"]}
         if any(len(numbers) != SIZE for numbers in calls.values()):
             raise ValueError("cells of another layout")
+        costs = {CostKey(*key): [cost, listed] for key, (cost, listed) in data["costs"]}
         counts = {tuple(key): number for key, number in data["counts"]}
         series = {
             name: Series(text, kind, rule, tuple(labels), {tuple(k): v for k, v in values})
@@ -169,4 +202,4 @@ def _load(snapshot: bytes) -> Cells:
         }
     except (TypeError, KeyError, ValueError) as error:
         raise ValueError(f"not a snapshot of this gateway's metrics: {error}") from error
-    return Cells(calls, counts, series)
+    return Cells(calls, costs, counts, series)

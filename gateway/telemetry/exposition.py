@@ -14,17 +14,16 @@ from gateway.schema import TOKEN_CLASSES
 
 from .cells import (
     ATTEMPTS,
-    COST_NANO,
     DURATION_S,
     FIRST_TOKEN_S,
     INPUT_TOKENS,
-    LIST_COST_NANO,
     OUTPUT_CHUNK_S,
     OUTPUT_TOKENS,
     TOKENS,
     Cells,
     Key,
 )
+from .costs import cost_families
 from .families import Labels, counter, histogram, sum_by, watched
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -50,7 +49,8 @@ class _CellsCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield from _calls(self._cells)
-        yield from _tokens_and_money(self._cells)
+        yield from _tokens(self._cells)
+        yield from cost_families(self._cells)
         yield from _histograms(self._cells)
         yield from _attempts(self._cells)
         yield from _rare(self._cells)
@@ -68,7 +68,7 @@ def _read_calls(numbers: list[int]) -> int:
 
 def _calls(cells: Cells) -> Iterator[Metric]:
     requests = sum_by(
-        cells,
+        cells.calls,
         _read_calls,
         lambda k: (
             k.endpoint,
@@ -87,7 +87,7 @@ def _calls(cells: Cells) -> Iterator[Metric]:
         requests,
     )
     errors = sum_by(
-        cells,
+        cells.calls,
         _read_calls,
         lambda k: (k.outcome, _source(k.outcome), k.provider) if _failed(k) else (),
     )
@@ -111,12 +111,12 @@ def _source(label: str) -> str:
     return "upstream" if outcome.from_upstream else "client"
 
 
-def _tokens_and_money(cells: Cells) -> Iterator[Metric]:
+def _tokens(cells: Cells) -> Iterator[Metric]:
     tokens: dict[Labels, int] = {}
     for offset, name in enumerate(TOKEN_CLASSES):
         token_class = name.removesuffix("_tokens")
         for labels, count in sum_by(
-            cells,
+            cells.calls,
             itemgetter(TOKENS + offset),
             lambda k: (k.task or "", k.provider, k.model, _text(k.estimated)),
         ).items():
@@ -127,23 +127,6 @@ def _tokens_and_money(cells: Cells) -> Iterator[Metric]:
         ("task", *_MODEL, "estimated", "gen_ai_token_type"),
         tokens,
     )
-    for name, at, documentation in (
-        ("daobo_cost", COST_NANO, "What calls cost, in units of the currency."),
-        (
-            "daobo_list_cost",
-            LIST_COST_NANO,
-            "What the same usage costs at list price, rehearsal included.",
-        ),
-    ):
-        yield counter(
-            name,
-            documentation,
-            ("currency", "task", *_MODEL),
-            sum_by(
-                cells, itemgetter(at), lambda k: (k.currency, k.task or "", k.provider, k.model)
-            ),
-            1_000_000_000,
-        )
 
 
 def _histograms(cells: Cells) -> Iterator[Metric]:
@@ -187,7 +170,7 @@ def _histograms(cells: Cells) -> Iterator[Metric]:
 
 
 def _attempts(cells: Cells) -> Iterator[Metric]:
-    attempts = sum_by(cells, itemgetter(ATTEMPTS), lambda k: (k.provider, k.model, k.outcome))
+    attempts = sum_by(cells.calls, itemgetter(ATTEMPTS), lambda k: (k.provider, k.model, k.outcome))
     for labels, count in _events(cells, "attempt").items():
         attempts[labels] = attempts.get(labels, 0) + count
     yield counter(
@@ -214,4 +197,10 @@ def _rare(cells: Cells) -> Iterator[Metric]:
         "Calls whose task was guessed, by the guess.",
         ("task",),
         _events(cells, "guess"),
+    )
+    yield counter(
+        "daobo_clamped_bills",
+        "Bills that were cut to what was held, because the provider reported what cannot be.",
+        _MODEL,
+        _events(cells, "clamped"),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -13,15 +14,16 @@ from prometheus_client.core import (
 
 from .cells import Cells, Histogram, Key, Series
 
+K = TypeVar("K")
 Labels = tuple[str, ...]
 
 
 def sum_by(
-    cells: Cells, read: Callable[[list[int]], int], labels: Callable[[Key], Labels]
+    table: Mapping[K, list[int]], read: Callable[[list[int]], int], labels: Callable[[K], Labels]
 ) -> dict[Labels, int]:
     """One number of every cell, added up over those with the same labels; zeros left out."""
     sums: dict[Labels, int] = {}
-    for key, numbers in cells.calls.items():
+    for key, numbers in table.items():
         if number := read(numbers):
             name = labels(key)
             sums[name] = sums.get(name, 0) + number

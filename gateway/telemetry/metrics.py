@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Container
+from collections.abc import Callable, Collection, Mapping
 from operator import attrgetter
 from typing import cast
 
 from gateway.errors import Outcome
+from gateway.ledger import Closing
 from gateway.schema import TOKEN_CLASSES, CallRecord, Usage
 
 from .cells import (
     ATTEMPTS,
-    COST_NANO,
     DURATION_S,
     FIRST_TOKEN_S,
     INPUT_TOKENS,
-    LIST_COST_NANO,
+    NOTHING,
     OUTPUT_CHUNK_S,
     OUTPUT_TOKENS,
     SIZE,
@@ -31,14 +31,14 @@ from .cells import (
     Cells,
     Key,
     RawKey,
+    Series,
     merge,
 )
+from .costs import CostTable
 from .exposition import render
+from .names import ENDPOINTS, OTHER, Names
 from .readings import Readings
 
-OTHER = "other"
-ENDPOINTS = ("chat", "embeddings")
-"""Those that are served; they are ``gen_ai.operation.name`` too."""
 GUESSED = "auto-classifier"
 """The route reason of a call whose task was guessed."""
 MAX_CELLS = 2000
@@ -71,6 +71,9 @@ class Metrics(Readings):
         # A plain tuple finds a Key, they hash and compare alike, and costs half of one.
         self._find = cast("Callable[[RawKey], list[int] | None]", self._calls.get)
         self._counts: dict[tuple[str, ...], int] = {}
+        self._names = Names()
+        self._costs = CostTable(self._names, self._counts)
+        self._charge = self._costs.charge
         self.set_known((), (), ())
 
     def set_known(
@@ -82,51 +85,54 @@ class Metrics(Readings):
         currencies: Collection[str] = ("USD", "CNY"),
     ) -> None:
         """The names that may become labels. ``models`` are the configured public names."""
-        self._tasks = frozenset({None, *tasks})
-        self._models = frozenset({"", *models})
-        self._no_models = frozenset({"auto", *tasks})
-        self._providers = frozenset({"", *providers})
-        self._endpoints = frozenset(endpoints)
-        self._currencies = frozenset({"", *currencies})
+        self._names.set_known(tasks, models, providers, endpoints, currencies)
 
     def __call__(self, record: CallRecord) -> None:
-        target, cost, outcome, duration_s = (
-            record.target, record.cost, record.outcome, record.duration_s,
+        target, task, outcome, duration_s = (
+            record.target, record.task, record.outcome, record.duration_s,
         )  # fmt: skip
+        if target is None:
+            model, provider, rehearsal = record.requested_model, "", False
+        else:
+            model, provider, rehearsal = target.public_model, target.provider, target.rehearsal
+        label, usage = outcome.label, record.usage
         key = (
-            record.endpoint,
-            record.task,
-            record.requested_model if target is None else target.public_model,
-            "" if target is None else target.provider,
-            outcome.label,
-            record.stream,
-            target is not None and target.rehearsal,
-            record.usage.estimated,
-            "" if cost is None else cost.currency,
-        )
+            record.endpoint, task, model, provider, label, record.stream, rehearsal,
+            usage.estimated,
+        )  # fmt: skip
         cell = self._find(key) or self._open(key)
         cell[_DURATION_SUM] += int(duration_s * 1e6)
         cell[_DURATION + bisect_left(_DURATION_BOUNDS, duration_s)] += 1
         attempts = record.attempts
         if len(attempts) == 1 and attempts[0].target is target and attempts[0].outcome is outcome:
             cell[ATTEMPTS] += 1
+            bill = attempts[0].bill
+            if bill is not None:
+                project = record.caller.project
+                self._charge(
+                    (project, task, model, provider, label, bill.estimated, bill.currency), bill
+                )
         elif attempts:
             self._count_attempts(record)
         if target is not None:
-            _count_tokens(cell, record.usage)
-        if cost is not None:
-            cell[COST_NANO] += cost.nano
+            _count_tokens(cell, usage)
         if record.stream and record.time_to_first_token_s is not None:
             _count_stream(cell, record.time_to_first_token_s, duration_s, record.chunks)
         if record.route_reason == GUESSED:
-            self._count("guess", _known(record.task or "", self._tasks))
-        list_cost = record.list_cost
-        if list_cost is not None:
-            if list_cost.currency != key[-1]:
-                # A row of its own: adding up two currencies would be a lie.
-                key = (*key[:-1], list_cost.currency)
-                cell = self._find(key) or self._open(key)
-            cell[LIST_COST_NANO] += list_cost.nano
+            self._count("guess", self._names.task(task) or OTHER)
+
+    def charge_recovered(self, closing: Closing) -> None:
+        """Count what a call was charged whose process died: nobody has a record of it."""
+        request = closing.request
+        assert request is not None
+        for row in closing.attempts:
+            self._charge(
+                (
+                    request.project, request.task, request.public_model or "", row.provider,
+                    row.outcome, row.estimated, row.currency or "",
+                ),
+                row,
+            )  # fmt: skip
 
     def snapshot(self) -> bytes:
         """This process's numbers, for ``merge`` in whichever process is asked."""
@@ -136,56 +142,53 @@ class Metrics(Readings):
         """The Prometheus text of this process alone; a megabyte takes 50 ms."""
         return render(self._cells())
 
-    async def scrape(self) -> bytes:
-        """The same without holding up the event loop."""
+    async def scrape(self, shared: Mapping[str, Series] = NOTHING) -> bytes:
+        """The same without holding up the event loop, with what no process has for itself."""
         snapshot = self.snapshot()
-        return await asyncio.to_thread(lambda: render(merge([snapshot])))
+        return await asyncio.to_thread(lambda: render(merge([snapshot], shared)))
 
     def _cells(self) -> Cells:
-        return Cells(self._calls, self._counts, self._read())
+        return Cells(self._calls, self._costs.sums, self._counts, self._read())
 
     def _open(self, key: RawKey) -> list[int]:
         """The cell of a combination that was not seen before, unknown names being ``other``."""
-        endpoint, task, model, provider, outcome, stream, rehearsal, estimated, currency = key
-        if model not in self._models and model in self._no_models:
-            model = ""
+        endpoint, task, model, provider, outcome, stream, rehearsal, estimated = key
+        names = self._names
         bounded = Key(
-            _known(endpoint, self._endpoints),
-            task if task in self._tasks else OTHER,
-            _known(model, self._models),
-            _known(provider, self._providers),
+            names.endpoint(endpoint),
+            names.task(task),
+            names.model(model),
+            names.provider(provider),
             outcome,
             stream,
             rehearsal,
             estimated,
-            _known(currency, self._currencies),
         )
         if bounded not in self._calls and len(self._calls) >= MAX_CELLS:
-            bounded = Key(OTHER, OTHER, OTHER, OTHER, outcome, stream, rehearsal, estimated, OTHER)
+            bounded = Key(OTHER, OTHER, OTHER, OTHER, outcome, stream, rehearsal, estimated)
         return self._calls.setdefault(bounded, [0] * SIZE)
 
     def _count(self, *name: str) -> None:
         self._counts[name] = self._counts.get(name, 0) + 1
 
     def _count_attempts(self, record: CallRecord) -> None:
+        names, target = self._names, record.target
         for attempt in record.attempts:
-            self._count(
-                "attempt",
-                _known(attempt.target.provider, self._providers),
-                _known(attempt.target.public_model, self._models),
-                attempt.outcome.label,
-            )
-        first, target = record.attempts[0].target, record.target
+            tried, outcome, bill = attempt.target, attempt.outcome, attempt.bill
+            provider, model = tried.provider, tried.public_model
+            self._count("attempt", names.provider(provider), names.model(model), outcome.label)
+            if bill is not None:
+                label = (record.outcome if outcome is Outcome.OK else outcome).label
+                self._charge(
+                    (
+                        record.caller.project, record.task, model, provider, label,
+                        bill.estimated, bill.currency,
+                    ),
+                    bill,
+                )  # fmt: skip
+        first = record.attempts[0].target
         if record.outcome is Outcome.OK and target is not None and target.name != first.name:
-            self._count(
-                "fallback",
-                _known(first.provider, self._providers),
-                _known(target.provider, self._providers),
-            )
-
-
-def _known(name: str, names: Container[str | None]) -> str:
-    return name if name in names else OTHER
+            self._count("fallback", names.provider(first.provider), names.provider(target.provider))
 
 
 def _count_stream(cell: list[int], first_s: float, duration_s: float, chunks: int) -> None:

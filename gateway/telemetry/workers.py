@@ -22,7 +22,7 @@ import structlog
 
 from gateway.errors import ConfigError
 
-from .cells import Cells
+from .cells import NOTHING, Cells, Series
 from .exposition import render
 
 MAX_SOCKET_PATH_BYTES = 107
@@ -98,9 +98,12 @@ class _Worker:
         return data
 
 
-async def scrape(folder: Path, timeout_s: float = 1.0) -> bytes:
-    """The Prometheus text of all workers."""
+async def scrape(
+    folder: Path, timeout_s: float = 1.0, shared: Mapping[str, Series] = NOTHING
+) -> bytes:
+    """The Prometheus text of all workers; ``shared`` is what belongs to none of them alone."""
     cells = await collect_from(folder, timeout_s)
+    cells.series.update(shared)
     return await asyncio.to_thread(render, cells)
 
 

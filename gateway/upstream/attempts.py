@@ -30,6 +30,8 @@ from .translation import Translation
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
 MAX_TURN_WAIT_S = 30.0
+CHUNK_FRAME_BYTES = 240
+"""What a chunk is besides its text: ids, names, punctuation."""
 BYTES_PER_TOKEN = 3
 """Rather few, so that a count of our own is rather too high."""
 
@@ -117,7 +119,11 @@ class Attempts:
         """Put the attempt on record; one that may have been served is not free."""
         if journey.bill is None and journey.billable and outcome.may_be_billed:
             assert journey.target is not None
-            journey.bill = self._accounts.bill_unknown(journey, journey.target)
+            if outcome is Outcome.CONTENT_POLICY:  # it was read, and nothing was written
+                journey.usage = self._estimate(journey, 0)
+                self._bill(journey)
+            else:
+                journey.bill = self._accounts.bill_unknown(journey, journey.target)
         journey.end(outcome, self._clock() - began_s, detail)
 
     async def _try(self, journey: Journey, target: Target, client: Client) -> None:
@@ -204,13 +210,13 @@ class Attempts:
         await client.send_answer(journey, answer.body)
 
     def _count_what_came(self, journey: Journey) -> None:
-        """Price a stream; where it ended before its usage came, by the gateway's own count."""
-        if journey.usage is None and journey.chunks:
-            journey.usage = Usage(
-                input_tokens=self._estimate_input_tokens(journey.call.body),
-                output_tokens=journey.chunks,
-                estimated=True,
-            )
+        """Price a stream; where it ended before its usage came, by what is known of it."""
+        told = journey.usage
+        complete = told is not None and not told.estimated and journey.finish_reason is not None
+        if journey.chunks and not complete:
+            text_bytes = journey.chunk_bytes - journey.chunks * CHUNK_FRAME_BYTES
+            own = self._estimate(journey, max(text_bytes, journey.chunks * BYTES_PER_TOKEN))
+            journey.usage = _more_of(told, own) if told else own
         self._bill(journey)
 
     def _estimate(self, journey: Journey, answer_bytes: int) -> Usage:
@@ -246,6 +252,12 @@ def chat_request(journey: Journey, target: Target) -> ChatRequest:
     )
 
 
+def _more_of(told: Usage, own: Usage) -> Usage:
+    """A usage that was told before the end, with the output that came since."""
+    written = max(told.output_tokens, own.output_tokens - told.reasoning_tokens)
+    return told._replace(output_tokens=written, estimated=True)
+
+
 async def _check_status(provider: Any, response: UpstreamResponse) -> None:
     if response.status == 200:
         return
@@ -273,5 +285,5 @@ def _summary(journey: Journey, failures: list[CallError]) -> CallError:
         code=last.code,
         param=last.param,
         retry_after_s=min(waits_s) if waits_s else None,
-        from_upstream=True,
+        from_upstream=last.from_upstream,
     )

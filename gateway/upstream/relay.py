@@ -114,8 +114,11 @@ class Relay:
             journey.first_token_s = self._clock()
         journey.chunks += len(chunks)
         if len(chunks) == 1 and type(chunks[0]) is bytes:
-            return chunks[0]
-        return b"".join([c if isinstance(c, bytes) else self._note(c) for c in chunks])
+            out = chunks[0]
+        else:
+            out = b"".join([c if isinstance(c, bytes) else self._note(c) for c in chunks])
+        journey.chunk_bytes += len(out)
+        return out
 
     def _note(self, chunk: ChatChunk) -> bytes:
         journey = self._journey

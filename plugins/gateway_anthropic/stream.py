@@ -84,7 +84,10 @@ class _Message:
         elif kind == "message_start":
             usage = event["message"].get("usage")
             self.usage = dict(usage) if isinstance(usage, dict) else {}
-            yield self.chunk({"role": "assistant", "content": ""})
+            opening = self.chunk({"role": "assistant", "content": ""})
+            # What was read is known from the start; the message may break off before its end.
+            so_far = usage_of(self.usage)
+            yield ChatChunk(opening, so_far and so_far._replace(estimated=True))
         elif kind == "message_delta":
             yield from self.finish(event["delta"], event.get("usage") or {})
         elif kind == "message_stop":

@@ -32,6 +32,7 @@ async def read_stream(
     """Raises CallError for an error event, a blocked prompt, and a stream without its end."""
     choices: dict[int, Choice] = {}
     usage_metadata = None
+    told_usage = False
     async for event in events:
         if not event.data:
             continue
@@ -44,6 +45,8 @@ async def read_stream(
                 for candidate in answer.get("candidates") or ()
                 for chunk in _chunks(request, choices, candidate)
             ]
+        if not told_usage and usage_metadata and chunks:
+            chunks[0], told_usage = _with_usage_so_far(chunks[0], usage_metadata), True
         for chunk in chunks:
             yield chunk
     if not choices or any(choice.finish_reason is None for choice in choices.values()):
@@ -54,6 +57,15 @@ async def read_stream(
         usage = read_usage_metadata(usage_metadata)
     if usage is not None:
         yield ChatChunk(completion_chunk(request, None, usage=usage), usage, usage_only=True)
+
+
+def _with_usage_so_far(chunk: bytes | ChatChunk, usage_metadata: Any) -> bytes | ChatChunk:
+    """The first chunk tells what was read, in case the stream breaks off."""
+    with garbled_if_misshapen():
+        usage = read_usage_metadata(usage_metadata)
+    if usage is None or not isinstance(chunk, bytes):
+        return chunk
+    return ChatChunk(chunk, usage._replace(estimated=True))
 
 
 def _chunks(

@@ -10,7 +10,12 @@ from gateway.stores.budget_rows import read_budgets
 from gateway.stores.connections import Connection, connect
 
 from .calls import Reply
+from .paid_upstream import OUTPUT_NANO
 from .processes import Billed
+
+ON_ITS_WAY_NANO = 32 * OUTPUT_NANO
+"""What an upstream may have written and billed, and the gateway not read, when a client left in
+the middle of a stream: nobody tells how much it was."""
 
 REQUESTS = "SELECT id, user_id, outcome, recovered FROM requests"
 ATTEMPTS = "SELECT request_id, outcome, cost_nano, estimated, clamped FROM attempts"
@@ -28,14 +33,18 @@ class Charged:
     lines_nano: int
     estimated: bool
 
+    @property
+    def left_early(self) -> bool:
+        return self.outcome == "client_gone" and self.estimated
+
 
 @dataclass(frozen=True)
 class Report:
     """What was found; every list should be empty."""
 
     calls: int
-    billed_nano: int
-    charged_nano: int
+    exact: int
+    """Calls that are charged what was billed, to the billionth."""
     lost: list[str]
     """Billed, and not in the ledger."""
     doubled: list[str]
@@ -43,7 +52,9 @@ class Report:
     unanswered: list[str]
     """The client has a whole answer of it, and the ledger says otherwise, or nothing."""
     undercharged: list[str]
-    """Charged less than billed."""
+    """Charged less than billed, and by more than what was on its way when a client left."""
+    missed_nano: int
+    """What was on its way, of all calls."""
     inexact: list[str]
     """Charged by the upstream's own figures, and not as much as it billed."""
     unannounced: list[str]
@@ -79,16 +90,16 @@ def audit(database_url: str, billed: Mapping[str, Billed], replies: Iterable[Rep
     answered = [reply.wish.user for reply in replies if reply.complete]
     return Report(
         calls=len(ledger),
-        billed_nano=sum(bill.nano_usd for bill in billed.values()),
-        charged_nano=sum(row.cost_nano for rows in ledger.values() for row in rows),
+        exact=sum(row.cost_nano == bill.nano_usd for row, bill in both.values()),
         lost=sorted(billed.keys() - ledger.keys()),
         doubled=sorted(user for user, rows in ledger.items() if len(rows) > 1),
-        unanswered=[u for u in answered if u not in single or single[u].outcome == "internal"],
+        unanswered=[user for user in answered if not _says_answered(single.get(user))],
         undercharged=[
             f"{user}: {row} {bill}"
             for user, (row, bill) in sorted(both.items())
-            if row.cost_nano < bill.nano_usd
+            if bill.nano_usd - row.cost_nano > (ON_ITS_WAY_NANO if row.left_early else 0)
         ],
+        missed_nano=sum(max(0, bill.nano_usd - row.cost_nano) for row, bill in both.values()),
         inexact=[
             f"{user}: {row} {bill}"
             for user, (row, bill) in sorted(both.items())
@@ -100,14 +111,16 @@ def audit(database_url: str, billed: Mapping[str, Billed], replies: Iterable[Rep
             if not row.recovered and bill.times > row.attempts
         ],
         unexplained=[
-            user
-            for user, rows in ledger.items()
-            for row in rows
-            if row.lines_nano != row.cost_nano
+            user for user, rows in ledger.items() for row in rows if row.lines_nano != row.cost_nano
         ],
         open_holds=int(open_holds),
         differences=list(wrong),
     )
+
+
+def _says_answered(row: Charged | None) -> bool:
+    """An answer may have left in the moment in which its gateway was killed."""
+    return row is not None and (row.recovered or row.outcome == "ok")
 
 
 def _ledger(connection: Connection) -> dict[str, list[Charged]]:

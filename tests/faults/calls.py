@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import aiohttp
@@ -15,6 +15,7 @@ from .paid_upstream import Order
 
 MAX_TOKENS = 256
 CALL_TIMEOUT_S = 150.0
+AT_ONCE = Order()
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Wish:
 
     user: str
     """Unlike any other's: the mark by which books and ledger are compared."""
-    order: Order = Order()
+    order: Order = AT_ONCE
     stream: bool = False
     model: str = "writer"
     leaves_after_s: float | None = None
@@ -54,22 +55,19 @@ class Reply:
     complete: bool
     """The whole answer came."""
     duration_s: float
-
-    @property
-    def refused_at_the_door(self) -> bool:
-        """Nobody listened, or the connection was closed before it could carry a request."""
-        return self.status is None and not self.complete
+    refused: bool = False
+    """Nobody listened: the call did not begin."""
 
 
 class Clients:
     """A crowd of clients of one or more gateways, with a connection for each call in flight."""
 
-    def __init__(self, *roots: str) -> None:
+    def __init__(self, *roots: str, project: str = "night-market") -> None:
         self._roots = itertools.cycle(roots)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(total=CALL_TIMEOUT_S),
-            headers={"authorization": f"Bearer {KEY}", "x-daobo-project": "night-market"},
+            headers={"authorization": f"Bearer {KEY}", "x-daobo-project": project},
         )
 
     async def __aenter__(self) -> "Clients":
@@ -93,8 +91,9 @@ class Clients:
             ):
                 status = response.status
                 text = await response.read()
-        except (aiohttp.ClientError, TimeoutError, ConnectionError):
-            return Reply(wish, status, None, False, time.monotonic() - began_s)
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            refused = isinstance(error, aiohttp.ClientConnectorError)
+            return Reply(wish, status, None, False, time.monotonic() - began_s, refused)
         code = _error_code(text, wish.stream and status == 200)
         complete = status == 200 and code is None and (not wish.stream or b"[DONE]" in text)
         return Reply(wish, status, code, complete, time.monotonic() - began_s)
@@ -134,6 +133,6 @@ def _error_code(text: bytes, streamed: bool) -> str | None:
     return str(error["code"] or error["type"])
 
 
-def users(prefix: str) -> Iterable[str]:
-    """Marks of one length, so that all calls have the same bound."""
-    return (f"{prefix}-{number:06d}" for number in itertools.count())
+def users(prefix: str, count: int | None = None) -> Iterator[str]:
+    """Marks of one length, so that all calls have the same bound; without end if no count."""
+    return (f"{prefix}-{number:06d}" for number in itertools.islice(itertools.count(), count))

@@ -1,11 +1,10 @@
 """What tests of faults share, and the table that they make together."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
-from .postgresql import PostgresqlServer
 from .processes import UpstreamProcess
 from .table import ROW, markdown, replace_table, rows_of
 
@@ -44,10 +43,3 @@ async def upstream(tmp_path: Path) -> AsyncIterator[UpstreamProcess]:
     await process.start()
     yield process
     process.kill()
-
-
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[PostgresqlServer]:
-    """A server of our own, that a test may stop."""
-    with PostgresqlServer.made() as server:
-        yield server

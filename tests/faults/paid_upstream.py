@@ -21,6 +21,7 @@ Ending = Literal["whole", "cut", "reset", "error", "garbage", "never"]
 INPUT_NANO, OUTPUT_NANO = 1_000, 4_000
 """Its prices for a token, in billionths of a dollar."""
 CHARS_PER_TOKEN = 4
+GATE_POLL_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Order:
     ending: Ending = "whole"
     input_tokens: int | None = None
     """To be billed in the place of what the text has."""
+    gate: str | None = None
+    """A file: nothing is answered before it exists."""
 
     @property
     def text(self) -> str:
@@ -74,6 +77,8 @@ class PaidUpstream:
         streamed = bool(body.get("stream"))
         self._books.bill(body["user"], asked, 0 if streamed else order.chunks)
         await asyncio.sleep(3600 if order.ending == "never" else order.after_s)
+        while order.gate and not Path(order.gate).exists():
+            await asyncio.sleep(GATE_POLL_S)
         if order.ending == "reset":
             return _hang_up(request)
         if streamed:

@@ -36,14 +36,14 @@ async def until(condition: Callable[[], bool], timeout_s: float, what: str) -> f
     return time.monotonic() - began_s
 
 
-@dataclass(frozen=True)
+@dataclass
 class Billed:
     """What the upstream billed for one call."""
 
-    times: int
+    times: int = 0
     """How often it was asked."""
-    input_tokens: int
-    output_tokens: int
+    input_tokens: int = 0
+    output_tokens: int = 0
 
     @property
     def nano_usd(self) -> int:
@@ -57,6 +57,9 @@ class UpstreamProcess:
     books: Path
     port: int = field(default_factory=free_port)
     _process: subprocess.Popen[bytes] | None = None
+    _billed: defaultdict[str, Billed] = field(default_factory=lambda: defaultdict(Billed))
+    _read_bytes: int = 0
+    """Of the books, so far."""
 
     @property
     def root(self) -> str:
@@ -73,18 +76,21 @@ class UpstreamProcess:
             self._process.kill()
             self._process.wait()
 
-    def billed(self) -> dict[str, Billed]:
-        """By the calls' ``user``."""
+    def billed(self) -> Mapping[str, Billed]:
+        """By the calls' ``user``. Reads on where it stopped."""
         if not self.books.exists():
             return {}
-        asked: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
-        for line in self.books.read_text("ascii").splitlines():
+        with self.books.open("rb") as books:
+            books.seek(self._read_bytes)
+            lines = books.read().rpartition(b"\n")[0]
+        self._read_bytes += len(lines) + 1 if lines else 0
+        for line in lines.decode("ascii").splitlines():
             user, input_tokens, output_tokens = line.split()
-            counts = asked[user]
-            counts[0] += input_tokens != "0"
-            counts[1] += int(input_tokens)
-            counts[2] += int(output_tokens)
-        return {user: Billed(*counts) for user, counts in asked.items()}
+            bill = self._billed[user]
+            bill.times += input_tokens != "0"
+            bill.input_tokens += int(input_tokens)
+            bill.output_tokens += int(output_tokens)
+        return self._billed
 
 
 def written_config(folder: Path, upstream_root: str, **more: Any) -> Path:
@@ -182,9 +188,7 @@ class GatewayProcess:
 
     async def ended(self, timeout_s: float) -> float:
         """Wait until the process has ended; how long that took."""
-        return await until(
-            lambda: self.process.poll() is not None, timeout_s, "the gateway's end"
-        )
+        return await until(lambda: self.process.poll() is not None, timeout_s, "the gateway's end")
 
     def kill(self) -> None:
         """With its workers, if it has some: at once, as a machine does that loses power."""

@@ -4,25 +4,31 @@ A test hands its line over with ``record_property(ROW, [goal, figure])``; whethe
 verdict.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 ROW = "nothing lost"
 BEGIN, END = "<!-- what was tried: begin -->", "<!-- what was tried: end -->"
-HEAD = ("what was done", "what was found", "")
+HEAD = ("what was done", "what was found", "verdict")
 
 
 def rows_of(reports: Iterable[pytest.TestReport]) -> list[tuple[str, str, str]]:
     """The lines of the tests' final reports."""
     return [
-        (*value, "as promised" if report.passed else "**not as promised**")
+        (done, found, "as promised" if report.passed else "**not as promised**")
         for report in reports
         if report.when == "call"
-        for name, value in report.user_properties
-        if name == ROW
+        for done, found in _lines(report)
     ]
+
+
+def _lines(report: pytest.TestReport) -> Iterator[tuple[str, str]]:
+    for name, value in report.user_properties:
+        if name == ROW and isinstance(value, list | tuple):  # xdist makes lists of tuples
+            done, found = value
+            yield str(done), str(found)
 
 
 def markdown(rows: Iterable[tuple[str, ...]]) -> str:

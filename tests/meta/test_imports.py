@@ -32,15 +32,19 @@ CONFIGURATION = (
     "config_report",
     "config_file",
     "config_schema",
+    "budget_words",
 )
 LAYER_OF = {
-    **dict.fromkeys(["schema", "errors", "ledger", "budget"], 0),
+    **dict.fromkeys(["schema", "errors", "ledger", "budget", "quote"], 0),
+    **dict.fromkeys(["report", "report_text"], 0),
     **dict.fromkeys([*CONTRACTS, *CONFIGURATION], 1),
     **dict.fromkeys(ROOMS, 2),
     "pipeline": 3,
     "server": 4,
     **dict.fromkeys(["plugins", "app", "assembly", "cli", "greeting", "lifetime", "workers"], 5),
-    **dict.fromkeys(["cli_prices", "price_report", "price_words"], 5),
+    **dict.fromkeys(["cli_prices", "cli_quote", "cli_budgets", "price_report", "price_words"], 5),
+    **dict.fromkeys(["cli_reports", "report_table"], 5),
+    "money_watch": 5,
 }
 """The first name below ``gateway`` → its layer."""
 WORDS_AND_CONTRACTS = frozenset(name for name, layer in LAYER_OF.items() if layer <= 1)

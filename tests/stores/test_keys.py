@@ -164,6 +164,37 @@ def test_a_key_of_the_environment_is_valid_beside_those_of_the_file(tmp_path: Pa
     assert found(ring, text) is not None
 
 
+def test_a_key_names_a_place_for_its_calls(tmp_path: Path) -> None:
+    place = {"tenant": "studio", "season": "1", "episode": "3", "scene": "2", "shot": "7"}
+    key, text = KeyFile(tmp_path).create("Mei", "drama-7", now_s=0, **place)
+    assert found(ring_of(tmp_path), text) == Caller(key.id, "drama-7", **place)
+
+
+def test_a_file_of_an_older_version_is_read(tmp_path: Path) -> None:
+    old = {"id": "key_1", "name": "Mei", "digest": digest_of("sk-old"), "project": "drama-7"}
+    content = {"keys": [{**old, "created_at_s": 1000, "revoked_at_s": None}]}
+    (tmp_path / FILE_NAME).write_bytes(orjson.dumps(content))
+    assert found(ring_of(tmp_path), "sk-old") == Caller("key_1", "drama-7")
+    assert KeyFile(tmp_path).read()["key_1"].admin is False
+
+
+def test_only_a_key_that_was_made_for_it_may_administer(tmp_path: Path) -> None:
+    file = KeyFile(tmp_path)
+    _, plain = file.create("Mei", None, now_s=0)
+    key, admin = file.create("Lin", None, now_s=0, admin=True)
+    ring = KeyRing(file, None, "sk-env", "sk-env-admin")
+    may = {text for text in (plain, admin, "sk-env", "sk-env-admin") if administers(ring, text)}
+    assert may == {admin, "sk-env-admin"}
+    assert found(ring, "sk-env-admin") is None
+    file.revoke(key.id, now_s=0)
+    ring.refresh()
+    assert not administers(ring, admin)
+
+
+def administers(ring: KeyRing, text: str) -> bool:
+    return ring.find_admin(bytes.fromhex(digest_of(text))) is not None
+
+
 def test_there_are_no_keys_before_the_first_one(tmp_path: Path) -> None:
     ring = ring_of(tmp_path)
     _, text = KeyFile(tmp_path).create("Mei", None, now_s=0)

@@ -7,6 +7,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.errors import Outcome
+from gateway.ledger import Bill
 from gateway.schema import Attempt, Caller, CallRecord, Money, Target, Usage
 from gateway.telemetry.metrics import Metrics
 
@@ -14,6 +15,7 @@ CHEAP = Target("deepseek", "deepseek-flash", "deepseek-flash")
 GOOD = Target("anthropic", "claude-opus-5", "opus")
 STAND_IN = Target("rehearsal", "actor", "opus", rehearsal=True)
 
+BILL = Bill("USD", 1_250_000, 1_250_000)
 DRAFT = CallRecord(
     call_id="call_1",
     endpoint="chat",
@@ -25,7 +27,7 @@ DRAFT = CallRecord(
     task="draft",
     route_reason="task",
     target=CHEAP,
-    attempts=(Attempt(CHEAP, Outcome.OK, 1.4),),
+    attempts=(Attempt(CHEAP, Outcome.OK, 1.4, bill=BILL),),
     usage=Usage(input_tokens=800, output_tokens=120),
     cost=Money(1_250_000),
     list_cost=Money(1_250_000),
@@ -36,6 +38,10 @@ DRAFT = CallRecord(
 def draft(**changes: Any) -> CallRecord:
     """An ordinary call, but for ``changes``."""
     return DRAFT._replace(**changes)
+
+
+def billed(target: Target, bill: Bill, outcome: Outcome = Outcome.OK) -> Attempt:
+    return Attempt(target, outcome, 1.0, bill=bill)
 
 
 def metrics() -> Metrics:

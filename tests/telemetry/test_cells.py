@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from records import CHEAP, GOOD, STAND_IN, draft, metrics, value
 
 from gateway.errors import Outcome
-from gateway.schema import Attempt, CallRecord, Money, Target, Usage
+from gateway.ledger import Bill
+from gateway.schema import Attempt, CallRecord, Target, Usage
 from gateway.telemetry.cells import Cells, merge
 from gateway.telemetry.exposition import render
 from gateway.telemetry.metrics import Metrics
@@ -22,8 +23,20 @@ def used(fresh: int, cached: int, output: int, estimated: bool) -> Usage:
     return Usage(fresh, cached, output_tokens=output, estimated=estimated)
 
 
-def tried(target: Target, outcome: Outcome, duration_s: float) -> Attempt:
-    return Attempt(target, outcome, duration_s)
+def tried(target: Target, outcome: Outcome, duration_s: float, bill: Bill | None) -> Attempt:
+    return Attempt(target, outcome, duration_s, bill=bill)
+
+
+BILLS = st.none() | st.builds(
+    lambda currency, cost, listed, guess, cut: Bill(
+        currency, cost, listed, estimated=guess, clamped=cut
+    ),
+    st.sampled_from(["USD", "CNY"]),
+    COUNTS,
+    COUNTS,
+    st.booleans(),
+    st.booleans(),
+)
 
 
 CALLS = st.builds(
@@ -36,9 +49,10 @@ CALLS = st.builds(
     time_to_first_token_s=st.none() | SECONDS,
     chunks=st.integers(0, 1000),
     usage=st.builds(used, COUNTS, COUNTS, COUNTS, st.booleans()),
-    cost=st.none() | st.builds(Money, COUNTS, st.sampled_from(["USD", "CNY"])),
     attempts=st.lists(
-        st.builds(tried, st.sampled_from([CHEAP, GOOD]), st.sampled_from(list(Outcome)), SECONDS),
+        st.builds(
+            tried, st.sampled_from([CHEAP, GOOD]), st.sampled_from(list(Outcome)), SECONDS, BILLS
+        ),
         max_size=3,
     ).map(tuple),
     route_reason=st.sampled_from(["task", "auto-classifier"]),
@@ -53,7 +67,7 @@ def counted(calls: list[CallRecord]) -> Metrics:
 
 
 def numbers(cells: Cells) -> object:
-    return cells.calls, cells.counts
+    return cells.calls, cells.costs, cells.counts
 
 
 @given(st.lists(st.tuples(CALLS, st.integers(0, 3)), max_size=30))
@@ -118,7 +132,7 @@ def test_a_worker_that_ended_leaves_its_counters_but_not_its_gauges() -> None:
         b"[]",
         b'{"calls":[[["chat"],[1]]],"counts":[],"series":[]}',
         metrics().snapshot()[:-1],
-        orjson.dumps({"calls": [[["chat", None, *"mpo", 0, 0, 0, ""], [1]]], "counts": []}),
+        orjson.dumps({"calls": [[["chat", None, *"mpo", 0, 0, 0], [1]]], "counts": []}),
     ],
 )
 def test_what_is_no_snapshot_is_refused_and_changes_nothing(snapshot: bytes) -> None:

@@ -10,10 +10,16 @@ from typing import Any
 
 import pytest
 import yaml
-from records import CHEAP, GOOD, draft, metrics, samples
+from ledger_figures import AUDIT, BUDGET, BUSY, Books
+from records import CHEAP, GOOD, billed, draft, metrics, samples
 
+from gateway.budget_words import NodeBalance
 from gateway.errors import Outcome
+from gateway.ledger import Bill
 from gateway.schema import Attempt
+from gateway.telemetry.cells import merge
+from gateway.telemetry.exposition import render
+from gateway.telemetry.ledger_readings import LedgerReadings, budget_series
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = json.loads((ROOT / "config/grafana/daobo.json").read_text())
@@ -29,12 +35,16 @@ def known() -> dict[str, set[str]]:
     """Every sample's labels, by name, after a call of each kind."""
     counting = metrics()
     counting.watch_gateway(lambda: 1, lambda: 1)
-    retried = (Attempt(GOOD, Outcome.UPSTREAM_CUT, 1.0), Attempt(CHEAP, Outcome.OK, 1.0))
+    LedgerReadings(counting, BUSY, Books(), lambda: AUDIT)
+    guessed = Bill("USD", 1, 1, estimated=True, clamped=True)
+    retried = (billed(GOOD, guessed, Outcome.UPSTREAM_CUT), Attempt(CHEAP, Outcome.OK, 1.0))
     counting(draft(stream=True, time_to_first_token_s=0.1, chunks=5, attempts=retried))
     counting(draft(outcome=Outcome.UPSTREAM_CUT, route_reason="auto-classifier"))
     return {
         name: set().union(*(labels for labels, _ in found))
-        for name, found in samples(counting.render()).items()
+        for name, found in samples(
+            render(merge([counting.snapshot()], budget_series([NodeBalance(BUDGET, "", None)])))
+        ).items()
     }
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from records import CHEAP, GOOD, STAND_IN, draft, metrics, samples, value
+from records import CHEAP, GOOD, STAND_IN, billed, draft, metrics, samples, value
 
 from gateway.errors import Outcome
-from gateway.schema import Attempt, Money, Target, Usage
+from gateway.ledger import Bill
+from gateway.schema import Attempt, Target, Usage
 from gateway.telemetry.metrics import MAX_CELLS, Metrics
 
 
@@ -48,24 +49,6 @@ def test_estimated_tokens_stand_apart() -> None:
     text = counting.render()
     assert value(text, "daobo_tokens_total", estimated="false") == 5
     assert value(text, "daobo_tokens_total", estimated="true") == 7
-
-
-def test_money_is_shown_in_units_of_each_currency() -> None:
-    counting = metrics()
-    counting(draft(cost=Money(1_500_000_000, "USD"), list_cost=None))
-    counting(draft(cost=Money(250_000_000, "CNY"), list_cost=None))
-    text = counting.render()
-    assert value(text, "daobo_cost_total", currency="USD") == 1.5
-    assert value(text, "daobo_cost_total", currency="CNY") == 0.25
-
-
-def test_a_list_price_in_another_currency_is_not_added_to_the_cost() -> None:
-    counting = metrics()
-    counting(draft(cost=Money(1_000_000_000, "USD"), list_cost=Money(7_000_000_000, "CNY")))
-    text = counting.render()
-    assert value(text, "daobo_list_cost_total", currency="USD") == 0
-    assert value(text, "daobo_list_cost_total", currency="CNY") == 7
-    assert value(text, "daobo_requests_total") == 1
 
 
 def test_a_duration_on_a_bound_falls_into_its_bucket() -> None:
@@ -148,11 +131,8 @@ def test_a_guessed_task_is_counted_and_a_named_one_is_not() -> None:
 
 def test_rehearsal_is_a_label_of_its_own() -> None:
     counting = metrics()
-    counting(draft(target=STAND_IN, cost=Money(0)))
-    text = counting.render()
-    assert value(text, "daobo_requests_total", rehearsal="true") == 1
-    assert value(text, "daobo_cost_total") == 0
-    assert value(text, "daobo_list_cost_total") == 0.00125
+    counting(draft(target=STAND_IN))
+    assert value(counting.render(), "daobo_requests_total", rehearsal="true") == 1
 
 
 def test_a_refused_call_for_a_task_names_no_model() -> None:
@@ -171,8 +151,10 @@ def test_300_000_hostile_names_add_no_series() -> None:
         counting(
             draft(
                 endpoint=name,
-                cost=Money(1, name),
-                attempts=(Attempt(target, Outcome.UPSTREAM_CUT, 1.0), *draft().attempts),
+                attempts=(
+                    billed(target, Bill(name, 1, 1), Outcome.UPSTREAM_CUT),
+                    *draft().attempts,
+                ),
             )
         )
     text = counting.render()

@@ -1,0 +1,225 @@
+"""The commands ``daobo report``, ``daobo export`` and ``daobo ledger verify``.
+
+They read what gateways have written, while those run or not, and change nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+
+from .app import Gateway, Options
+from .config_file import default_config_path
+from .errors import CallError, ConfigError
+from .report import BOUNDS, ReportQuery, ReportTerms, moment_us, parse_query
+from .report_table import findings_table, report_table
+from .report_text import to_csv, to_json
+from .stores.connections import StoreUnavailable, connect
+from .stores.opening import database_url
+from .stores.verify import verify
+from .telemetry.logs import CallLog
+
+NOTHING_YET = "nothing was spent yet: there is no ledger at {where}"
+
+ledger_app = typer.Typer(help="The ledger itself.", no_args_is_help=True)
+out = Console(highlight=False)
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        envvar="DAOBO_CONFIG",
+        help="The configuration file; default: the one that comes with the gateway.",
+    ),
+]
+State = Annotated[
+    Path, typer.Option("--state", envvar="DAOBO_STATE", help="Folder for keys and other state.")
+]
+DEFAULT_STATE = Path(".state")
+Since = Annotated[
+    str | None,
+    typer.Option("--since", help="2026-11-01, 2026-11, a time in ISO 8601, or 24h, 7d ago."),
+]
+Until = Annotated[
+    str | None, typer.Option("--until", help="As --since; a day or a month counts whole.")
+]
+Values = list[str] | None
+
+
+class ReportFormat(StrEnum):
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+class ExportFormat(StrEnum):
+    FOCUS = "focus"
+    CSV = "csv"
+    JSONL = "jsonl"
+
+
+def _filter(word: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(
+        f"--{word}", help=f"Only calls of this {word}; '' is those that name none."
+    )
+    return option
+
+
+def report(
+    by: Annotated[
+        str, typer.Option("--by", help="What to group by: project,episode,task,model,day …")
+    ] = "project,task",
+    since: Since = None,
+    until: Until = None,
+    tenant: Annotated[Values, _filter("tenant")] = None,
+    project: Annotated[Values, _filter("project")] = None,
+    season: Annotated[Values, _filter("season")] = None,
+    episode: Annotated[Values, _filter("episode")] = None,
+    scene: Annotated[Values, _filter("scene")] = None,
+    shot: Annotated[Values, _filter("shot")] = None,
+    key: Annotated[Values, _filter("key")] = None,
+    user: Annotated[Values, _filter("user")] = None,
+    task: Annotated[Values, _filter("task")] = None,
+    model: Annotated[Values, _filter("model")] = None,
+    provider: Annotated[Values, _filter("provider")] = None,
+    outcome: Annotated[Values, _filter("outcome")] = None,
+    form: Annotated[
+        ReportFormat | None,
+        typer.Option("--format", help="Default: a table on a terminal, CSV elsewhere."),
+    ] = None,
+    config: Config = None,
+    state: State = DEFAULT_STATE,
+) -> None:
+    """What was spent, by anything, with what is held, wasted, rehearsed and saved."""
+    filters: Mapping[str, Values] = {
+        "tenant": tenant, "project": project, "season": season, "episode": episode,
+        "scene": scene, "shot": shot, "key": key, "user": user, "task": task, "model": model,
+        "provider": provider, "outcome": outcome,
+    }  # fmt: skip
+    query = _query(by, since, until, filters)
+    url = _ledger(state)
+    if url is None:
+        return
+    from .stores.reports import report as read
+
+    with _sentences():
+        result = read(url, query, _terms(config, state))
+    if form is None:
+        form = ReportFormat.TABLE if out.is_terminal else ReportFormat.CSV
+    if form is ReportFormat.TABLE:
+        out.print(report_table(result, out))
+    elif form is ReportFormat.CSV:
+        sys.stdout.write(to_csv(result))
+    else:
+        sys.stdout.buffer.write(orjson.dumps(to_json(result), option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def export(
+    form: Annotated[
+        ExportFormat,
+        typer.Option("--format", help="FOCUS 1.2, ledger rows, or a JSON object for each request."),
+    ] = ExportFormat.FOCUS,
+    since: Since = None,
+    until: Until = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The file to write; default: the output.")
+    ] = None,
+    config: Config = None,
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Write the ledger as a file for other programs."""
+    url = _ledger(state)
+    if url is None:
+        return
+    terms = _terms(config, state)
+    with _sentences():
+        times = [
+            None if text is None else moment_us(text, bound, terms)
+            for bound, text in zip(BOUNDS, (since, until), strict=True)
+        ]
+    from .stores.exports import export as write
+
+    with _sentences():
+        if output is None:
+            write(url, sys.stdout, form.value, *times)
+            return
+        with output.open("w", encoding="utf-8", newline="") as file:
+            rows = write(url, file, form.value, *times)
+    Console(stderr=True, highlight=False).print(f"{rows:,} rows are in {output}", soft_wrap=True)
+
+
+@ledger_app.command("verify")
+def verify_ledger(state: State = DEFAULT_STATE) -> None:
+    """Work out everything again from the rows; the difference has to be 0."""
+    url = _ledger(state)
+    if url is None:
+        return
+    with _sentences():
+        connection = connect(url)
+        try:
+            found = verify(connection, int(time.time()))
+        finally:
+            connection.close()
+    out.print(findings_table(found), soft_wrap=True)
+    if found.faults:
+        raise typer.Exit(1)
+
+
+def _query(
+    by: str, since: str | None, until: str | None, filters: Mapping[str, Values]
+) -> ReportQuery:
+    pairs = [(word, value) for word, values in filters.items() for value in values or ()]
+    times = [(bound, text) for bound, text in zip(BOUNDS, (since, until), strict=True) if text]
+    with _sentences():
+        return parse_query([("by", by), *times, *pairs])
+
+
+def _terms(config: Path | None, state: Path) -> ReportTerms:
+    """Time zone and currency of the configuration."""
+    gateway = Gateway(Options(config or default_config_path(), state), CallLog(_nowhere))
+    money = gateway.rooms.loaded.config.money
+    return ReportTerms(money.time_zone, money.currency, int(time.time()))
+
+
+def _nowhere(line: bytes) -> None:
+    """These commands answer no calls."""
+
+
+def _ledger(state: Path) -> str | None:
+    """The address of the ledger; None, after saying so, if there is none yet."""
+    from .stores.queries import has_ledger
+
+    url = database_url(os.environ, state)
+    with _sentences():
+        if has_ledger(url):
+            return url
+    where = "DAOBO_DATABASE_URL" if os.environ.get("DAOBO_DATABASE_URL") else str(state)
+    Console(stderr=True, highlight=False).print(NOTHING_YET.format(where=where), soft_wrap=True)
+    return None
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """What goes wrong, as a sentence."""
+    try:
+        yield
+    except CallError as error:
+        raise ConfigError(error.message) from None
+    except StoreUnavailable as error:
+        raise ConfigError(f"the ledger's database cannot be used: {error}") from None
+    except BrokenPipeError:
+        raise  # who read the output has seen enough
+    except OSError as error:
+        raise ConfigError(f"the file cannot be written: {error}") from None
+    except ValueError as error:
+        raise ConfigError(str(error)) from None

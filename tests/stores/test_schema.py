@@ -1,0 +1,127 @@
+"""How the tables come to be, and that every way leads to the same ones."""
+
+from __future__ import annotations
+
+import multiprocessing
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, create_engine, inspect, text
+
+from gateway.errors import ConfigError
+from gateway.stores.connections import connect
+from gateway.stores.opening import open_ledger, prepare_ledger
+from gateway.stores.queries import engine_url
+from gateway.stores.schema_version import HEAD, prepare, upgrade
+from gateway.stores.tables import metadata
+
+PROCESSES = 6
+
+
+def engine_of(url: str) -> Engine:
+    return create_engine(engine_url(url))
+
+
+def shape(url: str) -> dict[str, Any]:
+    """Every table with its columns, keys and indexes, as the database tells them."""
+    engine = engine_of(url)
+    try:
+        found = inspect(engine)
+        return {
+            table: (
+                [(c["name"], str(c["type"]), c["nullable"]) for c in found.get_columns(table)],
+                found.get_pk_constraint(table)["constrained_columns"],
+                [(index["name"], index["column_names"]) for index in found.get_indexes(table)],
+            )
+            for table in found.get_table_names()
+        }
+    finally:
+        engine.dispose()
+
+
+def version(url: str) -> list[tuple[Any, ...]]:
+    connection = connect(url)
+    try:
+        return connection.execute("SELECT version_num FROM alembic_version")
+    finally:
+        connection.close()
+
+
+def test_a_new_database_has_the_tables_that_alembic_would_make(
+    ledger_url: str, second_url: str
+) -> None:
+    prepare(ledger_url)
+    upgrade(second_url)
+    assert shape(ledger_url) == shape(second_url)
+    assert version(ledger_url) == version(second_url) == [(HEAD,)]
+
+
+def test_the_tables_are_those_that_reports_know(ledger_url: str) -> None:
+    prepare(ledger_url)
+    engine = engine_of(ledger_url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+def test_preparing_twice_changes_nothing(ledger_url: str) -> None:
+    prepare(ledger_url)
+    before = shape(ledger_url)
+    prepare(ledger_url)
+    assert shape(ledger_url) == before
+
+
+def test_a_database_of_a_newer_version_is_left_alone(ledger_url: str) -> None:
+    prepare(ledger_url)
+    engine = engine_of(ledger_url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    with pytest.raises(ConfigError, match=f"of version 9999, this gateway knows {HEAD}"):
+        open_ledger(ledger_url)
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("mysql://somewhere/ledger", "'mysql' is no database that is known here"),
+        ("postgresql://nobody@127.0.0.1:1/ledger", "the ledger's database cannot be used"),
+        ("sqlite:////dev/null/ledger.db", "the ledger's database cannot be used"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_told_in_a_sentence(url: str, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        prepare_ledger(url)
+
+
+def test_a_file_that_is_no_database_is_told_in_a_sentence(sqlite_url: str) -> None:
+    with open(sqlite_url.removeprefix("sqlite:///"), "w", encoding="utf-8") as file:
+        file.write("a shopping list, and a long one at that\n" * 100)
+    with pytest.raises(ConfigError, match="file is not a database"):
+        prepare_ledger(sqlite_url)
+
+
+def _prepare_at_once(url: str, start: Any, outcomes: Any) -> None:
+    start.wait()
+    try:
+        connection = open_ledger(url)
+        outcomes.put(str(connection.execute("SELECT budgets FROM generation")))
+    except Exception as error:
+        outcomes.put(repr(error))
+
+
+def test_processes_that_start_together_make_one_ledger(ledger_url: str) -> None:
+    context = multiprocessing.get_context("fork")
+    start, outcomes = context.Barrier(PROCESSES), context.Queue()
+    processes = [
+        context.Process(target=_prepare_at_once, args=(ledger_url, start, outcomes))
+        for _ in range(PROCESSES)
+    ]
+    for process in processes:
+        process.start()
+    assert [outcomes.get(timeout=20) for _ in processes] == ["[(1,)]"] * PROCESSES
+    for process in processes:
+        process.join()
