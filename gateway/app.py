@@ -39,6 +39,7 @@ from .server.door import Door, Serving
 from .server.quotes import QuoteDesk
 from .server.report import admin_report
 from .stores.budget_store import BudgetStore
+from .stores.checkpoints import Checkpoints
 from .stores.connections import StoreUnavailable
 from .stores.group_commit import GroupCommit
 from .stores.keys import KeyFile, KeyRing
@@ -104,7 +105,12 @@ class Gateway:
         self.ledger = GroupCommit(self._books, StoreUnavailable, closing_of_orphan, _report_failure)
         self.records = RecordBatches(self.registry.observers, _report_failure)
         self.money_watch = MoneyWatch(
-            self.metrics, self.ledger, self._books, connector(self.database_url), options.state
+            self.metrics,
+            self.ledger,
+            self._books,
+            connector(self.database_url),
+            Checkpoints(self.database_url),
+            options.state,
         )
         self.permanent = Permanent(
             registry=self.registry,
@@ -270,7 +276,7 @@ class Gateway:
                 async with asyncio.timeout(WATCH_INTERVAL_S):
                     await self._reload_wanted.wait()
             self._refresh_keys()
-            self.money_watch.count_recovered()
+            await self.money_watch.look()
             await self._close_retired(time.monotonic())
             if (stamp := _stamp(self.options.config_path)) != seen or self._reload_wanted.is_set():
                 seen = stamp

@@ -1,4 +1,4 @@
-"""Keeps an eye on the ledger for /metrics: audits it, and reads how full its budgets are."""
+"""Keeps an eye on the ledger: audits it, reads how full its budgets are, moves SQLite's log."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import structlog
 
 from .budget import amount
 from .stores.auditor import Auditor, Finding
+from .stores.checkpoints import Checkpoints
 from .stores.connections import Connection
 from .stores.fullest import FullestNodes
 from .stores.group_commit import GroupCommit
@@ -33,6 +34,7 @@ class MoneyWatch:
         ledger: GroupCommit,
         books: LedgerStore,
         open_connection: Callable[[], Connection],
+        checkpoints: Checkpoints,
         state: Path,
     ) -> None:
         self.auditor = Auditor(
@@ -41,6 +43,13 @@ class MoneyWatch:
         self._fullest = FullestNodes(open_connection, time.time, time.monotonic)
         readings = LedgerReadings(metrics, ledger, books, lambda: self.auditor.last)
         self.count_recovered = readings.count_recovered
+        self._checkpoints = checkpoints
+
+    async def look(self) -> None:
+        """What has to be done every second or so."""
+        self.count_recovered()
+        if self._checkpoints.due():
+            await asyncio.to_thread(self._checkpoints.make)
 
     async def shared(self) -> dict[str, Series]:
         """What belongs to all processes, for whoever is scraped."""

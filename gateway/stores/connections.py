@@ -90,7 +90,7 @@ class SqliteConnection:
         except (sqlite3.OperationalError, OSError) as error:
             raise StoreUnavailable(f"{path}: {error}") from error
         try:
-            # Checkpoints are made by ``checkpoint`` on a connection of their own.
+            # ``checkpoints.py`` does it before the log has grown to this many pages.
             for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "wal_autocheckpoint=16384"):
                 self._raw.execute(f"PRAGMA {pragma}")
         except sqlite3.DatabaseError as error:
