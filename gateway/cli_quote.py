@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import orjson
 import typer
 from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 from .app import Gateway, Options
@@ -126,22 +128,21 @@ def show(out: Console, quoted: Quote) -> None:
 
 
 def _calls_table(quoted: Quote) -> Table:
-    """A row for each candidate of each request; requests that are alike are one."""
-    columns = ("request", "calls", "goes to", "min", "likely", "max", "how the maximum comes about")
-    table = Table(*columns, box=None, pad_edge=False, padding=(0, 2))
-    for column in (0, 2, 6):
-        table.columns[column].overflow = "fold"
-    for column in (1, 3, 4, 5):
-        table.columns[column].justify = "right"
+    """What each candidate of each request costs one call, and how the maximum comes about;
+    requests that are alike are one."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1))
+    table.add_column("cost of one call", overflow="fold")
+    for name in ("min", "likely", "max"):
+        table.add_column(name, justify="right", no_wrap=True)
     for call, copies in _merged(quoted):
         name = call.asked.call.model + (f" ({call.asked.call.endpoint})" * (call.task is None))
-        for number, candidate in enumerate(call.candidates):
+        table.add_row(f"[bold]{escape(name)}[/bold] x {copies:,}")
+        for candidate in call.candidates:
             table.add_row(
-                *((name, f"{copies:,}") if number == 0 else ("", "")),
-                _where_to(candidate),
+                Padding(escape(_where_to(candidate)), (0, 0, 0, 2)),
                 *(money(nano, candidate.currency, 4) for nano in candidate.cost),
-                _how(candidate),
             )
+            table.add_row(Padding(f"[dim]{escape(_how(candidate))}[/dim]", (0, 0, 0, 4)))
     return table
 
 
@@ -166,7 +167,7 @@ def _how(candidate: Candidate) -> str:
         return f"free: {where(candidate.price)}" if candidate.price else "it bills nothing"
     lines = [line for line in candidate.lines if line.meter != "rounding"]
     parts = [_words(line, candidate.currency) for line in lines]
-    return f"{' + '.join(parts)}; {where(candidate.price)}"
+    return f"at most {' + '.join(parts)}; {where(candidate.price)}"
 
 
 def _words(line: Line, currency: str) -> str:

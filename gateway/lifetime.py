@@ -65,11 +65,11 @@ async def run(gateway: Gateway, listen: Listen, started: Callable[[], None]) -> 
         await asyncio.gather(watching, return_exceptions=True)
         for site in public.sites:
             await site.stop()
-        if public.server is not None:
-            # Connections close behind the call that they carry: kept alive, they would bring
-            # calls for ever.
-            public.server.pre_shutdown()
+        # Answers say that their connection closes from now on: kept alive, it would go on bringing
+        # calls.
         await _drain(gateway)
+        if public.server is not None:
+            public.server.pre_shutdown()  # a call on an idle one would find the upstreams closed
         await gateway.close_upstreams()
         await public.cleanup()
         await admin.cleanup()
