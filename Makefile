@@ -55,6 +55,7 @@ real-model: $(DEV) $(REAL_MODEL)
 soak: $(DEV) postgresql
 	$(BIN)/pytest tests/faults -m 'not real_model' -k 'not short' \
 	  $(if $(TABLE),--write-table $(TABLE))
+	$(BIN)/pytest -n 2 -m soak tests/stores
 
 bench: $(DEV)
 	@command -v wrk >/dev/null && { command -v nginx || test -x /usr/sbin/nginx; } >/dev/null || \

@@ -7,11 +7,11 @@ the counters say besides is a fault, and shown as one.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from gateway.budget import Budget, BudgetIndex
-from gateway.ledger import ExchangeRate, Place
+from gateway.budget import EACH, Budget, BudgetIndex
+from gateway.ledger import LEVELS, ExchangeRate, Place
 
 from .connections import Connection
 from .rows import PLACE_COLUMNS, READ_HOLDS, hold_of
@@ -30,8 +30,9 @@ READ_ATTEMPTS = (
     "JOIN exchange_rates ON exchange_rates.id = requests.exchange_rate "
     "WHERE (requests.started_us, requests.id, attempts.number) > (?, ?, ?) "
     "AND attempts.currency IS NOT NULL "
-    "ORDER BY requests.started_us, requests.id, attempts.number LIMIT ?"
 )
+IN_ORDER = "ORDER BY requests.started_us, requests.id, attempts.number LIMIT ?"
+COLUMN_OF = dict(zip(LEVELS, PLACE_COLUMNS, strict=True))
 PAGE_ROWS = 100
 """Attempts that are read at once. A ledger of years does not fit into memory, and a page is added
 up in less than a millisecond, for which calls have to wait."""
@@ -68,7 +69,7 @@ def true_balances(
     since = {budget.id: budget.window.since(now_s) for budget in budgets}
     found: defaultdict[BalanceKey, Amounts] = defaultdict(lambda: [0, 0, 0, 0])
     oldest_us = min(since.values(), default=0) * MICRO
-    for page in _pages(connection, oldest_us):
+    for page in _pages(connection, oldest_us, _in_common(budgets)):
         for row in page:
             _add_attempt(found, index, row)
         pause()
@@ -81,10 +82,25 @@ def true_balances(
     return {key: amounts for key, amounts in found.items() if key[2] >= since[key[0]]}
 
 
-def _pages(connection: Connection, oldest_us: int) -> Iterator[list[tuple[Any, ...]]]:
-    """Every attempt since then that has a bill, in the order of time."""
+def _in_common(budgets: list[Budget]) -> dict[str, str]:
+    """What every call that concerns them says of itself; one new budget needs no others read."""
+    scopes = [{level: value for level, value in b.scope if value != EACH} for b in budgets]
+    return {
+        level: value
+        for level, value in (scopes[0].items() if scopes else ())
+        if all(scope.get(level) == value for scope in scopes)
+    }
+
+
+def _pages(
+    connection: Connection, oldest_us: int, place: Mapping[str, str]
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Every attempt at this place since then that has a bill, in the order of time."""
+    there = "".join(f"AND requests.{COLUMN_OF[level]} = ? " for level in place)
     after: tuple[Any, ...] = (oldest_us, "", 0)
-    while page := connection.execute(READ_ATTEMPTS, (*after, PAGE_ROWS)):
+    while page := connection.execute(
+        READ_ATTEMPTS + there + IN_ORDER, (*after, *place.values(), PAGE_ROWS)
+    ):
         yield page
         after = (page[-1][len(PLACE_COLUMNS)], *page[-1][-2:])
 

@@ -6,6 +6,7 @@ that would be the same everywhere (the request itself is wrong) ends the ladder 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Protocol
@@ -30,6 +31,8 @@ from .translation import Translation
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
 MAX_TURN_WAIT_S = 30.0
+UNSEEN_TOKENS = 32
+"""What a provider has written and nobody has read at the moment in which a client leaves."""
 CHUNK_FRAME_BYTES = 240
 """What a chunk is besides its text: ids, names, punctuation."""
 BYTES_PER_TOKEN = 3
@@ -174,10 +177,14 @@ class Attempts:
                     Outcome.UPSTREAM_GARBLED, "the upstream answered a streamed call with JSON"
                 )
             translation = Translation(lambda events: live.provider.parse_stream(request, events))
+            unseen_tokens = 0
             try:
                 await Relay(journey, translation, response, client, self._clock).run()
+            except asyncio.CancelledError:
+                unseen_tokens = UNSEEN_TOKENS
+                raise
             finally:
-                self._count_what_came(journey)
+                self._count_what_came(journey, unseen_tokens)
         finally:
             response.close()
         await client.end_stream(journey)
@@ -209,13 +216,14 @@ class Attempts:
         self._bill(journey)
         await client.send_answer(journey, answer.body)
 
-    def _count_what_came(self, journey: Journey) -> None:
+    def _count_what_came(self, journey: Journey, unseen_tokens: int) -> None:
         """Price a stream; where it ended before its usage came, by what is known of it."""
         told = journey.usage
         complete = told is not None and not told.estimated and journey.finish_reason is not None
         if journey.chunks and not complete:
             text_bytes = journey.chunk_bytes - journey.chunks * CHUNK_FRAME_BYTES
-            own = self._estimate(journey, max(text_bytes, journey.chunks * BYTES_PER_TOKEN))
+            text_tokens = max(text_bytes // BYTES_PER_TOKEN, journey.chunks) + unseen_tokens
+            own = self._estimate(journey, text_tokens * BYTES_PER_TOKEN)
             journey.usage = _more_of(told, own) if told else own
         self._bill(journey)
 

@@ -10,12 +10,7 @@ from gateway.stores.budget_rows import read_budgets
 from gateway.stores.connections import Connection, connect
 
 from .calls import Reply
-from .paid_upstream import OUTPUT_NANO
 from .processes import Billed
-
-ON_ITS_WAY_NANO = 32 * OUTPUT_NANO
-"""What an upstream may have written and billed, and the gateway not read, when a client left in
-the middle of a stream: nobody tells how much it was."""
 
 REQUESTS = "SELECT id, user_id, outcome, recovered FROM requests"
 ATTEMPTS = "SELECT request_id, outcome, cost_nano, estimated, clamped FROM attempts"
@@ -33,10 +28,6 @@ class Charged:
     lines_nano: int
     estimated: bool
 
-    @property
-    def left_early(self) -> bool:
-        return self.outcome == "client_gone" and self.estimated
-
 
 @dataclass(frozen=True)
 class Report:
@@ -52,9 +43,7 @@ class Report:
     unanswered: list[str]
     """The client has a whole answer of it, and the ledger says otherwise, or nothing."""
     undercharged: list[str]
-    """Charged less than billed, and by more than what was on its way when a client left."""
-    missed_nano: int
-    """What was on its way, of all calls."""
+    """Charged less than billed."""
     inexact: list[str]
     """Charged by the upstream's own figures, and not as much as it billed."""
     unannounced: list[str]
@@ -78,7 +67,7 @@ def audit(database_url: str, billed: Mapping[str, Billed], replies: Iterable[Rep
     """Read the whole ledger and compare."""
     connection = connect(database_url)
     try:
-        with connection.transaction():
+        with connection.snapshot():
             ledger = _ledger(connection)
             budgets = read_budgets(connection)
             wrong = differences(connection, budgets, int(time.time()))
@@ -97,9 +86,8 @@ def audit(database_url: str, billed: Mapping[str, Billed], replies: Iterable[Rep
         undercharged=[
             f"{user}: {row} {bill}"
             for user, (row, bill) in sorted(both.items())
-            if bill.nano_usd - row.cost_nano > (ON_ITS_WAY_NANO if row.left_early else 0)
+            if bill.nano_usd > row.cost_nano
         ],
-        missed_nano=sum(max(0, bill.nano_usd - row.cost_nano) for row, bill in both.values()),
         inexact=[
             f"{user}: {row} {bill}"
             for user, (row, bill) in sorted(both.items())
