@@ -13,20 +13,16 @@ from zoneinfo import ZoneInfo
 
 from .budget import EACH, Budget, amount, budget_id, parse_window
 from .config_report import did_you_mean
-from .ledger import NANO
+from .ledger import CURRENCIES, NANO, fault_of_name
 
-CURRENCIES = ("CNY", "USD")
 MODES = ("hard", "soft")
 MARKS = (80, 100)
 MAX_CAP = 1_000_000_000
 """Units of a currency; in nano-units still well within 64 bits."""
 MAX_MARK_PERCENT = 1000
 MAX_WINDOW_HOURS = 9999 * 24
-MAX_VALUE_CHARS = 200
-"""No call has a longer one."""
 
 _DECIMAL = re.compile(r"\d{1,12}(\.\d{1,9})?", re.ASCII)
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class NodeBalance(NamedTuple):
@@ -137,11 +133,8 @@ def check_names(
 ) -> None:
     """ValueError for a scope that no call can ever be of; ``keys`` are ids, None if unknown."""
     for level, value in scope:
-        if _CONTROL.search(value) or len(value) > MAX_VALUE_CHARS:
-            raise ValueError(
-                f"the {level} is longer than {MAX_VALUE_CHARS} characters or contains a control "
-                "character: no call can be of it"
-            )
+        if fault := fault_of_name(value):
+            raise ValueError(f"the {level} {fault}, so no call can be of it")
         if value == EACH:
             continue
         if level == "task" and value not in tasks:

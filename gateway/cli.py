@@ -19,6 +19,7 @@ from rich.table import Table
 from .app import Gateway, Options
 from .budget import scope_text
 from .cli_budgets import budgets_app
+from .cli_options import DEFAULT_STATE, Config, State, silent_gateway
 from .cli_prices import prices
 from .cli_quote import quote
 from .cli_reports import export, ledger_app, report
@@ -31,7 +32,7 @@ from .lifetime import Listen, run
 from .plugins import discover
 from .stores.keys import Key, KeyFile
 from .stores.opening import prepare_ledger
-from .telemetry.logs import CallLog, configure_logging
+from .telemetry.logs import configure_logging
 from .telemetry.workers import clear
 from .workers import supervise
 
@@ -47,17 +48,6 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(budgets_app, name="budgets")
 out = Console(highlight=False)
 
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        envvar="DAOBO_CONFIG",
-        help="The configuration file; default: the one that comes with the gateway.",
-    ),
-]
-State = Annotated[
-    Path, typer.Option("--state", envvar="DAOBO_STATE", help="Folder for keys and other state.")
-]
 Host = Annotated[str, typer.Option("--host", envvar="DAOBO_HOST", help="Address to listen on.")]
 Port = Annotated[int, typer.Option("--port", envvar="DAOBO_PORT", min=1, max=65535)]
 AdminHost = Annotated[
@@ -72,7 +62,6 @@ Workers = Annotated[
         "--workers", envvar="DAOBO_WORKERS", min=1, max=64, help="Processes that share the port."
     ),
 ]
-DEFAULT_STATE = Path(".state")
 
 
 def main() -> None:
@@ -131,7 +120,7 @@ def serve(
 @app.command()
 def check(config: Config = None, state: State = DEFAULT_STATE) -> None:
     """Validate the configuration, list every route and what is missing."""
-    gateway = Gateway(_options(config, state), CallLog(_nowhere))
+    gateway = silent_gateway(config, state)
     loaded = gateway.rooms.loaded
     out.print(f"{loaded.source}: in order (version {loaded.version})\n")
     out.print(route_table(gateway))
@@ -151,7 +140,7 @@ app.add_typer(ledger_app, name="ledger")
 @app.command()
 def plugins(config: Config = None, state: State = DEFAULT_STATE) -> None:
     """List plugins: name, distribution, version, and what each registered."""
-    gateway = Gateway(_options(config, state), CallLog(_nowhere))
+    gateway = silent_gateway(config, state)
     table = Table("plugin", "distribution", "version", "registered", box=None, pad_edge=False)
     for plugin in gateway.registry.plugins:
         table.add_row(
@@ -262,10 +251,6 @@ def _calm_garbage_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)
-
-
-def _nowhere(line: bytes) -> None:
-    """Commands that answer no calls log none."""
 
 
 def _date(at_s: int | None) -> str:

@@ -6,8 +6,7 @@ import csv
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -17,14 +16,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from .app import Gateway, Options
 from .budget import amount, budget_id, parse_scope, parse_window
 from .budget_words import NodeBalance, check_names, written_budget
-from .config_file import default_config_path
-from .errors import CallError, ConfigError
+from .cli_options import DEFAULT_STATE, Config, State, sentences, silent_gateway
 from .stores.budget_store import BudgetStore
 from .stores.opening import database_url
-from .telemetry.logs import CallLog
 
 BAR_CELLS = 10
 BAR_TERMINAL_CHARS = 120
@@ -33,18 +29,6 @@ BAR_TERMINAL_CHARS = 120
 budgets_app = typer.Typer(help="Budgets: what may be spent, and on what.", no_args_is_help=True)
 out = Console(highlight=False)
 
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        envvar="DAOBO_CONFIG",
-        help="The configuration file; default: the one that comes with the gateway.",
-    ),
-]
-State = Annotated[
-    Path, typer.Option("--state", envvar="DAOBO_STATE", help="Folder for keys and other state.")
-]
-DEFAULT_STATE = Path(".state")
 Scope = Annotated[
     list[str],
     typer.Argument(
@@ -77,9 +61,9 @@ def set_budget(
     state: State = DEFAULT_STATE,
 ) -> None:
     """Create a budget or change its cap. A running gateway follows with its next call."""
-    gateway = Gateway(Options(config or default_config_path(), state), CallLog(_nowhere))
+    gateway = silent_gateway(config, state)
     loaded = gateway.rooms.loaded.config
-    with _sentences():
+    with sentences():
         parsed = parse_scope(",".join(scope))
         check_names(parsed, loaded.tasks, gateway.ring.ids)
         budget = written_budget(
@@ -105,7 +89,7 @@ def list_budgets(
     state: State = DEFAULT_STATE,
 ) -> None:
     """Every budget, by node: cap, spent, held, left, and what was only rehearsed."""
-    with _sentences():
+    with sentences():
         balances = _store(state).balances()
     if form is None:
         form = Format.TABLE if out.is_terminal else Format.CSV
@@ -122,7 +106,7 @@ def list_budgets(
 @budgets_app.command("remove")
 def remove_budget(scope: Scope, window: Window = "total", state: State = DEFAULT_STATE) -> None:
     """Remove a budget. What was spent stays in the ledger."""
-    with _sentences():
+    with sentences():
         id_ = budget_id(parse_scope(",".join(scope)), parse_window(window, "UTC"))
         removed = _store(state).remove(id_)
     out.print(f"budget {removed.name} ({removed.window}) is removed", markup=False, soft_wrap=True)
@@ -208,16 +192,3 @@ def _marks(text: str) -> list[int]:
 
 def _store(state: Path) -> BudgetStore:
     return BudgetStore(database_url(os.environ, state), time.time)
-
-
-@contextmanager
-def _sentences() -> Iterator[None]:
-    """What was written wrongly and what the database refuses, as the command reports it."""
-    try:
-        yield
-    except (ValueError, CallError) as error:
-        raise ConfigError(str(error)) from None
-
-
-def _nowhere(line: bytes) -> None:
-    """These commands answer no calls."""

@@ -15,19 +15,17 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from .app import Gateway, Options
 from .budget import amount
-from .config_file import default_config_path
+from .cli_options import DEFAULT_STATE, Config, State, silent_gateway
 from .errors import CallError, ConfigError
-from .ledger import Line
+from .ledger import CURRENCIES, Line
 from .price_words import money, where
-from .quote import CURRENCIES, Candidate, Quote, QuotedCall
+from .quote import Candidate, Quote, QuotedCall
 from .schema import Caller
 from .server.bodies import parse_json
 from .server.calls import Arrival
 from .server.quote_answer import quote_object
 from .server.quote_entries import asked, read_entries
-from .telemetry.logs import CallLog
 
 NOBODY = Caller("command")
 
@@ -45,22 +43,12 @@ def quote(
             "OpenAI batch file; - reads the standard input.",
         ),
     ],
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            "--config",
-            envvar="DAOBO_CONFIG",
-            help="The configuration file; default: the one that comes with the gateway.",
-        ),
-    ] = None,
-    state: Annotated[
-        Path,
-        typer.Option("--state", envvar="DAOBO_STATE", help="Folder for keys and other state."),
-    ] = Path(".state"),
+    config: Config = None,
+    state: State = DEFAULT_STATE,
     shape: Annotated[Format, typer.Option("--format")] = Format.TABLE,
 ) -> None:
     """Say what requests will cost at least, likely and at most. Asks nobody, sends nothing."""
-    gateway = Gateway(Options(config or default_config_path(), state), CallLog(_nowhere))
+    gateway = silent_gateway(config, state)
     try:
         entries = read_entries(read_document(_bytes_of(file)))
         arrival = Arrival("quote", time.time(), time.monotonic())
@@ -186,7 +174,3 @@ def _totals_table(quoted: Quote) -> Table:
         amounts = [money(nano, currency, 4) for nano in quoted.total[currency]]
         table.add_row(currency, *amounts)
     return table
-
-
-def _nowhere(line: bytes) -> None:
-    """The command answers no calls."""

@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -18,34 +17,19 @@ import orjson
 import typer
 from rich.console import Console
 
-from .app import Gateway, Options
-from .config_file import default_config_path
-from .errors import CallError, ConfigError
+from .cli_options import DEFAULT_STATE, Config, State, sentences, silent_gateway
 from .report import BOUNDS, ReportQuery, ReportTerms, moment_us, parse_query
 from .report_table import findings_table, report_table
 from .report_text import to_csv, to_json
-from .stores.connections import StoreUnavailable, connect
+from .stores.connections import connect
 from .stores.opening import database_url
 from .stores.verify import verify
-from .telemetry.logs import CallLog
 
 NOTHING_YET = "nothing was spent yet: there is no ledger at {where}"
 
 ledger_app = typer.Typer(help="The ledger itself.", no_args_is_help=True)
 out = Console(highlight=False)
 
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        envvar="DAOBO_CONFIG",
-        help="The configuration file; default: the one that comes with the gateway.",
-    ),
-]
-State = Annotated[
-    Path, typer.Option("--state", envvar="DAOBO_STATE", help="Folder for keys and other state.")
-]
-DEFAULT_STATE = Path(".state")
 Since = Annotated[
     str | None,
     typer.Option("--since", help="2026-11-01, 2026-11, a time in ISO 8601, or 24h, 7d ago."),
@@ -112,7 +96,7 @@ def report(
         return
     from .stores.reports import report as read
 
-    with _sentences():
+    with sentences():
         result = read(url, query, _terms(config, state))
     if form is None:
         form = ReportFormat.TABLE if out.is_terminal else ReportFormat.CSV
@@ -142,14 +126,14 @@ def export(
     if url is None:
         return
     terms = _terms(config, state)
-    with _sentences():
+    with sentences():
         times = [
             None if text is None else moment_us(text, bound, terms)
             for bound, text in zip(BOUNDS, (since, until), strict=True)
         ]
     from .stores.exports import export as write
 
-    with _sentences():
+    with sentences():
         if output is None:
             write(url, sys.stdout, form.value, *times)
             return
@@ -164,7 +148,7 @@ def verify_ledger(state: State = DEFAULT_STATE) -> None:
     url = _ledger(state)
     if url is None:
         return
-    with _sentences():
+    with sentences():
         connection = connect(url)
         try:
             found = verify(connection, int(time.time()))
@@ -180,19 +164,15 @@ def _query(
 ) -> ReportQuery:
     pairs = [(word, value) for word, values in filters.items() for value in values or ()]
     times = [(bound, text) for bound, text in zip(BOUNDS, (since, until), strict=True) if text]
-    with _sentences():
+    with sentences():
         return parse_query([("by", by), *times, *pairs])
 
 
 def _terms(config: Path | None, state: Path) -> ReportTerms:
     """Time zone and currency of the configuration."""
-    gateway = Gateway(Options(config or default_config_path(), state), CallLog(_nowhere))
+    gateway = silent_gateway(config, state)
     money = gateway.rooms.loaded.config.money
     return ReportTerms(money.time_zone, money.currency, int(time.time()))
-
-
-def _nowhere(line: bytes) -> None:
-    """These commands answer no calls."""
 
 
 def _ledger(state: Path) -> str | None:
@@ -200,26 +180,9 @@ def _ledger(state: Path) -> str | None:
     from .stores.queries import has_ledger
 
     url = database_url(os.environ, state)
-    with _sentences():
+    with sentences():
         if has_ledger(url):
             return url
     where = "DAOBO_DATABASE_URL" if os.environ.get("DAOBO_DATABASE_URL") else str(state)
     Console(stderr=True, highlight=False).print(NOTHING_YET.format(where=where), soft_wrap=True)
     return None
-
-
-@contextmanager
-def _sentences() -> Iterator[None]:
-    """What goes wrong, as a sentence."""
-    try:
-        yield
-    except CallError as error:
-        raise ConfigError(error.message) from None
-    except StoreUnavailable as error:
-        raise ConfigError(f"the ledger's database cannot be used: {error}") from None
-    except BrokenPipeError:
-        raise  # who read the output has seen enough
-    except OSError as error:
-        raise ConfigError(f"the file cannot be written: {error}") from None
-    except ValueError as error:
-        raise ConfigError(str(error)) from None

@@ -6,11 +6,30 @@ gateway's account is never less than the provider's.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 NANO = 1_000_000_000
+MICRO = 1_000_000
+"""Moments in rows are Unix microseconds."""
+CURRENCIES = ("CNY", "USD")
+"""Those that budgets may be in and that there is a rate between."""
 LEVELS = ("tenant", "project", "season", "episode", "scene", "shot", "key", "user", "task")
 """What a budget can be set on, alone or together; the first six are the tree of a production."""
+
+
+MAX_NAME_CHARS = 200
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def fault_of_name(text: str) -> str | None:
+    """What keeps a text from being the name of anything at a level, to be said after whose it is;
+    None if nothing does. A name is never cut: two that begin alike would share a budget."""
+    if _CONTROL.search(text):
+        return "contains a control character"
+    if len(text.strip()) > MAX_NAME_CHARS:
+        return f"is longer than {MAX_NAME_CHARS} characters"
+    return None
 
 
 class Place(NamedTuple):
@@ -192,6 +211,10 @@ class Refused(NamedTuple):
     message: str
     retry_at_s: int | None = None
     """When there is room again, if that is known."""
+
+    def retry_after_s(self, now_s: float) -> int | None:
+        """The same as seconds from now, one at least."""
+        return None if self.retry_at_s is None else max(1, self.retry_at_s - int(now_s))
 
 
 Verdict = Granted | Refused

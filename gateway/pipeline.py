@@ -1,7 +1,7 @@
 """The straight line through the rooms. Read this file first.
 
-    server ▶ routing ▶ chunking ▶ money ▶ limits ▶ upstream ▶ the provider's API
-    who?     where?    fits?      hold    pace     send it
+    server ▶ routing ▶ chunking ▶ limits ▶ money ▶ upstream ▶ the provider's API
+    who?     where?    fits?      room?    hold    pace, send
 
 Everything before the first upstream byte may be retried or sent elsewhere, nothing after it. A
 client that goes away cancels the call by ordinary task cancellation. Exactly one CallRecord is

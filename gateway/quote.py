@@ -8,9 +8,6 @@ from typing import NamedTuple
 from .ledger import ExchangeRate, Line, Place
 from .schema import Call
 
-CURRENCIES = ("CNY", "USD")
-"""Every quote is given in both."""
-
 
 class Asked(NamedTuple):
     """One entry of a list that is to be quoted: a call that nobody has made yet."""

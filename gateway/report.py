@@ -15,14 +15,13 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from .ledger import LEVELS, ExchangeRate
+from .ledger import LEVELS, MICRO, ExchangeRate
 
 TIMES = ("day", "month")
 GROUPS = (*LEVELS, "model", "provider", *TIMES, "outcome")
 """What spend can be grouped by."""
 FILTERS = tuple(word for word in GROUPS if word not in TIMES)
 BOUNDS = ("since", "until")
-MICRO = 1_000_000
 _RELATIVE = re.compile(r"(\d{1,5})([hd])")
 _MONTH = re.compile(r"\d{4}-\d\d")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")

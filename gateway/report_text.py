@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .budget import amount
-from .report import MICRO, Amounts, Book, Held, ReportResult, label
+from .ledger import MICRO
+from .report import Amounts, Book, Held, ReportResult, label
 
 CONVERSION_NOTE = (
     "Converted sums use the exchange rate that each row was written with; they differ from the "

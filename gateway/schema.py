@@ -366,6 +366,7 @@ class Journey:
         self.usage = self.bill = None
         self.billable = False
         self.chunks = self.chunk_bytes = 0
+        self.first_token_s = self.finish_reason = None
 
     def end(self, outcome: Outcome, duration_s: float, detail: str) -> None:
         """The attempt under way is over."""

@@ -103,7 +103,7 @@ def test_the_table_merges_what_is_alike_and_sums_it_up(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     rows = [line.strip() for line in done.stdout.splitlines()]
     assert [row for row in rows if row.startswith("draft")] == ["draft x 4"]
-    assert [row for row in rows if row.startswith("kling")][0].endswith("x 12")
+    assert next(row for row in rows if row.startswith("kling")).endswith("x 12")
     assert "total of 16 calls" in done.stdout
     assert "nobody here serves 12 of these calls" in done.stdout
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.ledger import (
+    MICRO,
     AttemptRow,
     Bill,
     Charge,
@@ -16,7 +17,6 @@ from gateway.schema import Attempt, CallRecord, Money, Target, Usage
 
 from .token_price import TokenPrice
 
-MICRO = 1_000_000
 UNKNOWN_METER = "unknown"
 """The meter of what nobody measured: an attempt whose fate is not known, at its upper bound."""
 

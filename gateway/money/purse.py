@@ -12,7 +12,17 @@ from typing import Protocol
 
 from gateway.budget import amount
 from gateway.errors import CallError, Outcome
-from gateway.ledger import NANO, Bill, Closing, ExchangeRate, HoldRequest, Place, Refused, Verdict
+from gateway.ledger import (
+    MICRO,
+    NANO,
+    Bill,
+    Closing,
+    ExchangeRate,
+    HoldRequest,
+    Place,
+    Refused,
+    Verdict,
+)
 from gateway.schema import Call, Caller, CallRecord, Journey, Money, Plan, Target, Usage
 
 from .billing import bill_unknown, bill_usage, closing_of
@@ -21,7 +31,6 @@ from .prices import PriceBook
 from .recovery import about
 from .token_price import TokenPrice
 
-MICRO = 1_000_000
 MAX_HOLD_NANO = 10_000_000 * NANO
 """Of one call, in any currency: the sum of many still fits into 64 bits."""
 
@@ -200,12 +209,9 @@ def place_of(caller: Caller, task: str | None) -> Place:
 
 
 def _refused(verdict: Refused, call: Call) -> CallError:
-    retry_after_s = None
-    if verdict.retry_at_s is not None:
-        retry_after_s = max(1, verdict.retry_at_s - int(call.started_at_s))
     advice = "" if call.asked_output_tokens else " A lower max_tokens makes a call need less."
     return CallError(
         Outcome.BUDGET_EXHAUSTED,
         f"nothing was sent: {verdict.message}{advice}",
-        retry_after_s=retry_after_s,
+        retry_after_s=verdict.retry_after_s(call.started_at_s),
     )

@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from gateway.errors import CallError, Outcome
-from gateway.ledger import ExchangeRate, HoldRequest, Place
-from gateway.quote import CURRENCIES, Asked, Candidate, Quote, QuotedCall, Range, total
+from gateway.ledger import CURRENCIES, ExchangeRate, HoldRequest, Place
+from gateway.quote import Asked, Candidate, Quote, QuotedCall, Range, total
 from gateway.schema import Call, Plan, Target
 
 from .bounds import billed_targets, call_bound_nano, most_of

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple, Protocol
 from aiohttp import web
 
 from gateway.budget import Budget, amount, budget_id, parse_scope, parse_window, scope_of
-from gateway.budget_words import NodeBalance, check_names, written_budget
+from gateway.budget_words import MARKS, NodeBalance, check_names, written_budget
 from gateway.errors import CallError, Outcome
-from gateway.ledger import HoldRequest
+from gateway.ledger import MICRO, HoldRequest
 
 from .auth import AdminKeyRing, authenticate_admin
 from .bodies import read_json
@@ -24,7 +24,6 @@ from .replies import error_reply, json_reply
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_HOLDS = 1000
-MICRO = 1_000_000
 FIELDS = ("scope", "cap", "currency", "window", "mode", "warn_at_percent")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -135,7 +134,7 @@ def asked_budget(body: Mapping[str, Any], known: Known) -> Budget:
         raise _wrong(f"{unknown[0]!r} is no field here; there are {', '.join(FIELDS)}", unknown[0])
     scope = _scope(body.get("scope"))
     cap = _cap(body.get("cap"))
-    marks = body.get("warn_at_percent", [80, 100])
+    marks = body.get("warn_at_percent", list(MARKS))
     if not isinstance(marks, list) or not all(type(mark) is int for mark in marks):
         raise _wrong("warn_at_percent must be a list of whole numbers", "warn_at_percent")
     try:

@@ -6,7 +6,6 @@ the key says. The tenant is the key's alone.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -15,11 +14,10 @@ from urllib.parse import unquote
 from multidict import istr
 
 from gateway.errors import CallError, Outcome
+from gateway.ledger import fault_of_name
 from gateway.schema import Caller
 
 from .paths import Match
-
-MAX_LABEL_CHARS = 200
 
 # An istr is folded once and for all, which makes a look-up three times as fast.
 PROJECT = istr("X-Daobo-Project")
@@ -35,7 +33,6 @@ HEADERS = (
     ("scene", SCENE),
     ("shot", SHOT),
 )
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def attributed(
@@ -109,14 +106,10 @@ def _word(value: Any, where: str) -> str | None:
 
 
 def _label(text: str, where: str, param: str | None) -> str | None:
-    """The trimmed text, None if nothing is left. It is never cut: two names that begin alike
-    would share a budget."""
-    if _CONTROL.search(text):
-        raise _refused(f"{where} contains a control character", param)
-    text = text.strip()
-    if len(text) > MAX_LABEL_CHARS:
-        raise _refused(f"{where} is longer than {MAX_LABEL_CHARS} characters", param)
-    return text or None
+    """The trimmed text, None if nothing is left."""
+    if fault := fault_of_name(text):
+        raise _refused(f"{where} {fault}", param)
+    return text.strip() or None
 
 
 def _refused(message: str, param: str | None) -> CallError:

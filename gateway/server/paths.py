@@ -21,7 +21,7 @@ ENDPOINTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "readyz": ("readyz", GET),
 }
 QUOTE = (*GET, "DELETE")
-ADMISSION = ("POST", "DELETE")
+QUOTE_HOLD = ("POST", "DELETE")
 
 
 class Match(NamedTuple):
@@ -60,7 +60,7 @@ def _of_quote(segments: list[str], project: str | None) -> Match | None:
     if len(segments) == 1:
         return Match("quote", QUOTE, project, quote=segments[0])
     if segments[1:] == ["admit"]:
-        return Match("admission", ADMISSION, project, quote=segments[0])
+        return Match("quote_hold", QUOTE_HOLD, project, quote=segments[0])
     return None
 
 

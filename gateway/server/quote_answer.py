@@ -8,10 +8,8 @@ from typing import Any
 import orjson
 
 from gateway.budget import amount
-from gateway.ledger import LEVELS, ExchangeRate, HoldRequest, Line, Place
-from gateway.quote import CURRENCIES, Candidate, Quote, QuotedCall, Range
-
-MICRO = 1_000_000
+from gateway.ledger import CURRENCIES, LEVELS, MICRO, ExchangeRate, HoldRequest, Line, Place
+from gateway.quote import Candidate, Quote, QuotedCall, Range
 
 
 def quote_object(quote: Quote) -> dict[str, Any]:

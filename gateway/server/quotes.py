@@ -15,17 +15,17 @@ import orjson
 from aiohttp import web
 
 from gateway.errors import CallError, Outcome
-from gateway.ledger import Closing, HoldRequest, Refused, Verdict
+from gateway.ledger import MICRO, Closing, HoldRequest, Refused, Verdict
 from gateway.quote import Asked, Quote, QuoteRow
 from gateway.schema import Caller
 
-from .admission import MICRO, QUOTE_LIVES_S, hold_for, invalid
 from .attribution import attributed
 from .bodies import parse_json, parse_object, read_body
 from .calls import TASK, Arrival
 from .paths import Match
 from .quote_answer import hold_object, quote_text, terms_text
 from .quote_entries import asked, read_entries
+from .quote_holds import QUOTE_LIVES_S, hold_for, invalid
 from .replies import json_reply
 
 
@@ -84,10 +84,10 @@ class QuoteDesk:
             return _answered(_answer_in(row), headers)
         row, standing = await self._find(matched.quote, caller, arrival)
         match matched.endpoint, request.method:
-            case "admission", "POST":
+            case "quote_hold", "POST":
                 raw = await read_body(request, max_body_bytes)
                 body = await self._admit(row, standing, caller, arrival, raw)
-            case "admission", _:
+            case "quote_hold", _:
                 body = await self._release(row, standing)
             case _, "DELETE":
                 body = await self._drop(row, standing)
@@ -98,7 +98,8 @@ class QuoteDesk:
     async def _find(
         self, id_: str, caller: Caller, arrival: Arrival
     ) -> tuple[QuoteRow, HoldRequest | None]:
-        found = await self._shelf.find(id_, caller.key_id)
+        # Not everything that an address can spell can be asked of PostgreSQL.
+        found = await self._shelf.find(id_, caller.key_id) if id_.isprintable() else None
         now_us = arrival.started_at_s * MICRO
         if found is None or (found[1] is None and found[0].expires_us <= now_us):
             raise CallError(
@@ -194,11 +195,8 @@ def _shown(row: QuoteRow, standing: HoldRequest | None) -> str:
 
 
 def _refused(verdict: Refused, arrival: Arrival) -> CallError:
-    retry_after_s = None
-    if verdict.retry_at_s is not None:
-        retry_after_s = max(1, verdict.retry_at_s - int(arrival.started_at_s))
     return CallError(
         Outcome.BUDGET_EXHAUSTED,
         f"nothing is held: {verdict.message}",
-        retry_after_s=retry_after_s,
+        retry_after_s=verdict.retry_after_s(arrival.started_at_s),
     )

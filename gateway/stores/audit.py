@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from gateway.budget import EACH, Budget, BudgetIndex
-from gateway.ledger import LEVELS, ExchangeRate, Place
+from gateway.ledger import LEVELS, MICRO, ExchangeRate, Place
 
 from .connections import Connection
 from .rows import PLACE_COLUMNS, READ_HOLDS, hold_of
 
-MICRO = 1_000_000
 BalanceKey = tuple[str, str, int]
 """Budget, node, bucket."""
 Amounts = list[int]
@@ -28,7 +27,8 @@ READ_ATTEMPTS = (
     "cny_per_usd_nano, requests.id, attempts.number "
     "FROM requests JOIN attempts ON attempts.request_id = requests.id "
     "JOIN exchange_rates ON exchange_rates.id = requests.exchange_rate "
-    "WHERE (requests.started_us, requests.id, attempts.number) > (?, ?, ?) "
+    "WHERE requests.started_us >= ? "  # PostgreSQL finds the page by this alone
+    "AND (requests.started_us, requests.id, attempts.number) > (?, ?, ?) "
     "AND attempts.currency IS NOT NULL "
 )
 IN_ORDER = "ORDER BY requests.started_us, requests.id, attempts.number LIMIT ?"
@@ -99,7 +99,7 @@ def _pages(
     there = "".join(f"AND requests.{COLUMN_OF[level]} = ? " for level in place)
     after: tuple[Any, ...] = (oldest_us, "", 0)
     while page := connection.execute(
-        READ_ATTEMPTS + there + IN_ORDER, (*after, *place.values(), PAGE_ROWS)
+        READ_ATTEMPTS + there + IN_ORDER, (after[0], *after, *place.values(), PAGE_ROWS)
     ):
         yield page
         after = (page[-1][len(PLACE_COLUMNS)], *page[-1][-2:])

@@ -11,12 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gateway.budget import Budget, BudgetIndex, no_room
-from gateway.ledger import Charge, HoldRequest, Place, Refused
+from gateway.ledger import MICRO, Charge, HoldRequest, Place, Refused
 
 from .connections import Connection
 
 NO_LIMIT = (1 << 62) - 1
-MICRO = 1_000_000
 COLUMNS = (
     "budget", "node", "bucket_s", "spent_nano", "held_nano", "rehearsed_nano",
     "rehearsal_held_nano",

@@ -16,6 +16,10 @@ COLUMNS = (
     "id", "scope", "cap_nano", "currency", "window_kind", "window_hours", "time_zone", "hard",
     "marks", "origin",
 )  # fmt: skip
+PRUNE = (
+    "DELETE FROM balances WHERE budget = ? AND bucket_s < ? "
+    "AND held_nano = 0 AND rehearsal_held_nano = 0 RETURNING bucket_s"
+)
 READ = f"SELECT {', '.join(COLUMNS)} FROM budgets ORDER BY id"
 BUDGETS_LOCK = 0x6275646765
 """Shared by whoever moves money, taken alone by whoever changes budgets: what a new budget counts
@@ -78,6 +82,17 @@ def put_budgets(connection: Connection, wanted: Iterable[Budget], now_s: int) ->
             _open(connection, budget, now_s)
     if changed:
         _move_on(connection)
+
+
+def prune_balances(connection: Connection, now_s: int) -> int:
+    """Remove balances of windows that are over and hold nothing any more; how many there were.
+
+    What was spent then is in the rows of the calls.
+    """
+    return sum(
+        len(connection.execute(PRUNE, (budget.id, budget.window.since(now_s))))
+        for budget in read_budgets(connection)
+    )
 
 
 def drop_budgets(connection: Connection, ids: Iterable[str]) -> int:

@@ -14,15 +14,14 @@ from contextlib import contextmanager
 from gateway.budget import EACH, Budget
 from gateway.budget_words import NodeBalance
 from gateway.errors import CallError, ConfigError, Outcome
-from gateway.ledger import HoldRequest
+from gateway.ledger import MICRO, HoldRequest
 
 from .audit import READ_BALANCES
 from .budget_rows import BUDGETS_LOCK, drop_budgets, put_budgets, read_budgets
 from .connections import Connection, SqliteConnection, StoreUnavailable
-from .opening import open_ledger
+from .opening import connector
 from .rows import READ_HOLDS, hold_of
 
-MICRO = 1_000_000
 BUSY_WAIT_MS = 5_000
 """A person's command may wait longer for SQLite's one writer than a call may."""
 READ_OLDEST_HOLDS = f"{READ_HOLDS} ORDER BY holds.started_us, holds.id LIMIT ?"
@@ -36,7 +35,7 @@ class BudgetStore:
     """
 
     def __init__(self, url: str, wall_clock: Callable[[], float]) -> None:
-        self._url = url
+        self._open_connection = connector(url)
         self._wall_clock = wall_clock
 
     def balances(self) -> list[NodeBalance]:
@@ -70,19 +69,23 @@ class BudgetStore:
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
         try:
-            connection = open_ledger(self._url)
+            connection = self._open_connection()
         except ConfigError as error:
             raise CallError(Outcome.LEDGER_UNAVAILABLE, str(error)) from None
+        except StoreUnavailable as error:
+            raise _unavailable(error) from None
         try:
             if isinstance(connection, SqliteConnection):
                 connection.execute(f"PRAGMA busy_timeout = {BUSY_WAIT_MS}")
             yield connection
         except StoreUnavailable as error:
-            raise CallError(
-                Outcome.LEDGER_UNAVAILABLE, f"the ledger's database cannot be used: {error}"
-            ) from None
+            raise _unavailable(error) from None
         finally:
             connection.close()
+
+
+def _unavailable(error: StoreUnavailable) -> CallError:
+    return CallError(Outcome.LEDGER_UNAVAILABLE, f"the ledger's database cannot be used: {error}")
 
 
 def put_budget(connection: Connection, budget: Budget, now_s: int) -> None:

@@ -21,8 +21,6 @@ BUSY_WAIT_S = 0.5
 """How long SQLite waits for another process's transaction before it says that it cannot."""
 CONNECT_TIMEOUT_S = 2
 STATEMENT_TIMEOUT_MS = 5_000
-
-
 LOCK_TIMEOUT_MS = 2_000
 SILENCE_MS = 5_000
 """How long a server may leave what was sent unacknowledged before it is taken for gone."""
@@ -59,17 +57,22 @@ class Connection(Protocol):
     def close(self) -> None: ...
 
 
+ADDRESSES = (
+    "it is postgresql://USER:PASSWORD@HOST/NAME or sqlite:///PATH, and in USER and PASSWORD "
+    "each of the characters / @ : % ? # [ ] is percent-encoded, such as %40 for @"
+)
+
+
 def connect(url: str) -> Connection:
-    """``sqlite:///PATH`` or ``postgresql://…``. Raises StoreUnavailable, ConfigError."""
+    """``sqlite:///PATH`` or ``postgresql://…``. Raises StoreUnavailable, and ConfigError, which
+    never says what the address was: there is a password in it."""
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite":
         return SqliteConnection(Path(rest.removeprefix("/")))
     if scheme in ("postgresql", "postgres"):
         return PostgresqlConnection(f"postgresql://{rest}")
-    raise ConfigError(
-        f"{scheme!r} is no database that is known here; DAOBO_DATABASE_URL is "
-        "postgresql://USER:PASSWORD@HOST/NAME or sqlite:///PATH"
-    )
+    named = repr(scheme) if rest else "DAOBO_DATABASE_URL"
+    raise ConfigError(f"{named} is no database that is known here; {ADDRESSES}")
 
 
 class SqliteConnection:
@@ -92,10 +95,11 @@ class SqliteConnection:
         try:
             # ``checkpoints.py`` does it before the log has grown to this many pages.
             for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "wal_autocheckpoint=16384"):
-                self._raw.execute(f"PRAGMA {pragma}")
-        except sqlite3.DatabaseError as error:
+                self.execute(f"PRAGMA {pragma}")
+        except (StoreUnavailable, sqlite3.DatabaseError) as error:
             self._raw.close()
-            raise StoreUnavailable(f"{path}: {error}") from error
+            kind = Busy if isinstance(error, Busy) else StoreUnavailable
+            raise kind(f"{path}: {error}") from error
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         try:
@@ -185,6 +189,8 @@ class PostgresqlConnection:
             )
         except self._unavailable as error:
             raise StoreUnavailable(_first_line(error)) from error
+        except psycopg.ProgrammingError:  # its words repeat the address
+            raise ConfigError(f"DAOBO_DATABASE_URL cannot be read; {ADDRESSES}") from None
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         try:

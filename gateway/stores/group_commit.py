@@ -64,14 +64,11 @@ class Tally:
     refused: int = 0
     unavailable: int = 0
     closed: int = 0
-    recovered: int = 0
     commits: int = 0
     commit_s: float = 0.0
     """How long all commits took together."""
     problem: str = ""
     """What is wrong with the database; empty while it works."""
-    last_commit_s: float = 0.0
-    """How long the last one took."""
 
 
 class OpenHolds:
@@ -217,7 +214,7 @@ class GroupCommit:
             ticket = self._waiting.popleft()
             if not ticket.verdict.done():
                 self.tally.unavailable += 1
-                ticket.verdict.set_exception(_unavailable(self.tally.problem or "it is slow"))
+                ticket.verdict.set_exception(_unavailable())
         if self._waiting:
             next_s = self._waiting[0].asked_s + HOLD_WAIT_S
             self._check = self._loop.call_at(next_s, self._give_up_late)
@@ -230,12 +227,12 @@ class GroupCommit:
             else:
                 ticket.verdict.set_result(verdict)
 
-    def _fail(self, tickets: list[_Ticket], problem: str) -> None:
+    def _fail(self, tickets: list[_Ticket]) -> None:
         """Nobody knows whether the holds stand: tell the calls, and release them in any case."""
         for ticket in tickets:
             if not ticket.verdict.done():
                 self.tally.unavailable += 1
-                ticket.verdict.set_exception(_unavailable(problem))
+                ticket.verdict.set_exception(_unavailable())
             self._release(ticket.request)
 
     def _release(self, request: HoldRequest) -> None:
@@ -306,9 +303,9 @@ class GroupCommit:
         try:
             verdicts = self._books.commit([ticket.request for ticket in tickets], closings)
         except self._unavailable as error:
-            self.tally.problem = str(error)
+            self._note(error)
             self._unwritten.extend(closings)
-            self._later(self._fail, tickets, str(error))
+            self._later(self._fail, tickets)
         except Exception as error:
             if len(tickets) + len(closings) > 1:
                 self._write_apart(tickets, closings)
@@ -334,7 +331,7 @@ class GroupCommit:
     ) -> None:
         """A hold that cannot be closed stands until this process ends, and is recovered then."""
         self._report(f"the ledger failed on {tickets or closings}", error)
-        self._later(self._fail, tickets, "the ledger failed; the gateway's log says why")
+        self._later(self._fail, tickets)
         for _ in closings:
             self._ended_at_s.popleft()
 
@@ -352,13 +349,12 @@ class GroupCommit:
         try:
             lost = self._books.do_chores()
         except self._unavailable as error:
-            self.tally.problem = str(error)
+            self._note(error)
             return
         except Exception as error:
             self._report("the ledger's chores failed", error)
             return
         self.tally.problem = ""
-        self.tally.recovered += len(lost)
         now_s = time.monotonic()
         known = {closing.hold.id for closing in self._unwritten}
         for hold in lost:
@@ -374,20 +370,25 @@ class GroupCommit:
         tally.closed += closings
         tally.commits += 1
         tally.commit_s += took_s
-        tally.last_commit_s = took_s
         tally.problem = ""
 
-    def _later(self, deliver: Callable[..., None], tickets: list[_Ticket], what: Any) -> None:
+    def _note(self, error: Exception) -> None:
+        """Write down what is wrong with the database, once; clients are not told its words."""
+        if not self.tally.problem:
+            self._report("the ledger's database cannot be used", error)
+        self.tally.problem = str(error) or type(error).__name__
+
+    def _later(self, deliver: Callable[..., None], tickets: list[_Ticket], *what: Any) -> None:
         """Back on the loop's thread, unless that has ended already."""
         assert self._loop is not None
         if tickets and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(deliver, tickets, what)
+            self._loop.call_soon_threadsafe(deliver, tickets, *what)
 
 
-def _unavailable(problem: str) -> CallError:
+def _unavailable() -> CallError:
     return CallError(
         Outcome.LEDGER_UNAVAILABLE,
-        f"nothing was sent: the money for this call could not be set aside, because the ledger's "
-        f"database cannot be used ({problem}). Try again in a moment.",
+        "nothing was sent: the money for this call could not be set aside, because the ledger's "
+        "database cannot be used; the gateway's log says why. Try again in a moment.",
         retry_after_s=RETRY_AFTER_S,
     )

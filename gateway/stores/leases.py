@@ -6,13 +6,12 @@ row to renew instead of thousands.
 
 from __future__ import annotations
 
-from gateway.ledger import HoldRequest
+from gateway.ledger import MICRO, HoldRequest
 
 from .connections import Connection
 from .rows import READ_HOLDS, hold_of
 
 LEASE_S = 15
-MICRO = 1_000_000
 
 RENEW = (
     "INSERT INTO owners (id, lease_until_us) VALUES (?, ?) "

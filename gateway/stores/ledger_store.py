@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 from gateway.budget import Budget, BudgetIndex
 from gateway.ledger import (
+    MICRO,
     AttemptRow,
     Closing,
     ExchangeRate,
@@ -27,7 +28,13 @@ from gateway.ledger import (
 
 from . import leases
 from .balances import Balances
-from .budget_rows import add_shares, read_budgets, read_generation, sync_configured
+from .budget_rows import (
+    add_shares,
+    prune_balances,
+    read_budgets,
+    read_generation,
+    sync_configured,
+)
 from .connections import Busy, Connection, StoreUnavailable
 from .parents import Parents
 from .rows import HOLD_COLUMNS, delete_holds, hold_row, insert_rows
@@ -35,7 +42,7 @@ from .withdrawal import withdraw
 
 STANDING = "SELECT amount_nano FROM holds WHERE id = ?"
 EXTEND = "UPDATE holds SET amount_nano = amount_nano + ? WHERE id = ?"
-MICRO = 1_000_000
+PRUNE_S = 3_600
 Wanted = tuple[Mapping[str, Budget], Mapping[str, int]]
 PUT_RATE = (
     "INSERT INTO exchange_rates (id, cny_per_usd_nano, checked, source) VALUES (?, ?, ?, ?) "
@@ -58,6 +65,7 @@ class LedgerStore:
         self._open_connection = open_connection
         self._wall_clock = wall_clock
         self._connected_us = 0
+        self._pruned_us = 0
         self._connection: Connection | None = None
         self._owner = owner
         self._generation = 0
@@ -107,7 +115,8 @@ class LedgerStore:
         self.recovered += [c for c in self._closed if c.request and c.request.recovered]
 
     def do_chores(self) -> list[HoldRequest]:
-        """Renew this process's lease; the holds that nobody will close any more.
+        """Renew this process's lease; the holds that nobody will close any more. Now and then,
+        clear away balances of windows that are over.
 
         After the database was away, the others get the length of a lease to renew theirs.
         """
@@ -115,6 +124,10 @@ class LedgerStore:
             now_us = int(self._wall_clock() * MICRO)
             if not self._knows_budgets(connection):
                 self._follow_budgets(connection)
+            if now_us - self._pruned_us > PRUNE_S * MICRO:
+                with connection.transaction():
+                    prune_balances(connection, now_us // MICRO)
+                self._pruned_us = now_us
             with connection.transaction():
                 leases.renew(connection, self._owner, now_us)
                 may_sweep = now_us - self._connected_us > leases.LEASE_S * MICRO

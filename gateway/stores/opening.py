@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gateway.errors import ConfigError
 
-from .connections import Connection, StoreUnavailable, connect
+from .connections import ADDRESSES, Connection, StoreUnavailable, connect
 from .ledger_store import LedgerStore
 from .schema_version import prepare
 
@@ -16,8 +16,13 @@ FILE_NAME = "ledger.db"
 
 
 def database_url(environ: Mapping[str, str], state: Path) -> str:
-    """Where the ledger is: ``DAOBO_DATABASE_URL``, or SQLite in the state folder."""
-    return environ.get("DAOBO_DATABASE_URL") or f"sqlite:///{(state / FILE_NAME).absolute()}"
+    """Where the ledger is: ``DAOBO_DATABASE_URL``, or SQLite in the state folder. Raises
+    ConfigError."""
+    url = environ.get("DAOBO_DATABASE_URL") or f"sqlite:///{(state / FILE_NAME).absolute()}"
+    host = url.partition("://")[2].partition("/")[0]
+    if host.count("@") > 1:  # what stands before the last is of the password, and would be shown
+        raise ConfigError(f"DAOBO_DATABASE_URL has more than one @; {ADDRESSES}")
+    return url
 
 
 def prepare_ledger(url: str) -> None:
@@ -28,17 +33,9 @@ def prepare_ledger(url: str) -> None:
         raise ConfigError(f"the ledger's database cannot be used: {error}") from None
 
 
-def open_ledger(url: str) -> Connection:
-    """A connection to a ledger whose tables are those of this version. Raises ConfigError."""
-    prepare_ledger(url)
-    try:
-        return connect(url)
-    except StoreUnavailable as error:
-        raise ConfigError(f"the ledger's database cannot be used: {error}") from None
-
-
 def connector(url: str) -> Callable[[], Connection]:
-    """Opens connections; the first brings the tables up to date. It raises StoreUnavailable."""
+    """Opens connections; the first brings the tables up to date. It raises StoreUnavailable, and
+    ConfigError where no other time will do."""
     prepared = False
 
     def open_connection() -> Connection:

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, inspect, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, Engine, create_engine, inspect
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
 
-from gateway.errors import CallError, Outcome
+from gateway.errors import CallError, ConfigError, Outcome
+
+from .connections import ADDRESSES
 
 
 def engine_url(url: str) -> str:
@@ -23,14 +25,18 @@ def engine_url(url: str) -> str:
 
 
 def open_engine(url: str) -> Engine:
-    """For reading. A SQLite database in WAL mode is read while others write."""
-    return create_engine(engine_url(url), poolclass=NullPool)
+    """For reading. A SQLite database in WAL mode is read while others write. Raises ConfigError."""
+    try:
+        return create_engine(engine_url(url), poolclass=NullPool)
+    except (ArgumentError, ValueError):
+        raise ConfigError(f"DAOBO_DATABASE_URL cannot be read; {ADDRESSES}") from None
 
 
 def has_ledger(url: str) -> bool:
-    """Whether anything was ever written there. Raises CallError(LEDGER_UNAVAILABLE)."""
-    database = make_url(engine_url(url)).database
-    if url.startswith("sqlite") and not (database and Path(database).exists()):
+    """Whether anything was ever written there. Raises CallError(LEDGER_UNAVAILABLE) or
+    ConfigError."""
+    scheme, _, path = url.partition(":///")
+    if scheme == "sqlite" and not Path(path).exists():
         return False
     with snapshot(url) as connection:
         return inspect(connection).has_table("requests")

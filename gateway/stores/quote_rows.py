@@ -16,7 +16,7 @@ from gateway.ledger import HoldRequest
 from gateway.quote import QuoteRow
 
 from .connections import Connection, StoreUnavailable
-from .opening import open_ledger
+from .opening import connector
 from .rows import READ_HOLDS, hold_of, insert_rows
 
 FIND = f"SELECT {', '.join(QuoteRow._fields)} FROM quotes WHERE id = ? AND key_id = ?"
@@ -36,7 +36,7 @@ class QuoteRows:
     """The table ``quotes``. All methods raise CallError(LEDGER_UNAVAILABLE)."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self._open_connection = connector(url)
 
     async def put(self, row: QuoteRow) -> None:
         """Keep a quote, and forget those that are over by the time it was made."""
@@ -81,7 +81,7 @@ class QuoteRows:
     ) -> T:
         """The work on a connection of its own, which sees the ledger as of one moment."""
         try:
-            connection = open_ledger(self._url)
+            connection = self._open_connection()
             try:
                 with context(connection):
                     return work(connection)

@@ -12,9 +12,8 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from gateway.budget import QUARTER_S
 from gateway.report import TIMES, Amounts, Book, Group, Key
-
-QUARTER_S = 900
 
 
 class Sheet:

@@ -25,6 +25,8 @@ from sqlalchemy import (
     select,
 )
 
+from gateway.budget import QUARTER_S
+from gateway.ledger import MICRO
 from gateway.report import (
     BOUNDS,
     TIMES,
@@ -37,10 +39,9 @@ from gateway.report import (
 )
 
 from .queries import snapshot
-from .report_sheet import QUARTER_S, Sheet
+from .report_sheet import Sheet
 from .tables import attempts, exchange_rates, holds, requests
 
-MICRO = 1_000_000
 SHOT = ("tenant", "project", "season", "episode", "scene", "shot")
 _COLUMN = {"key": "key_id", "user": "user_id", "model": "public_model"}
 """Words of a report whose column has another name."""

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.errors import ConfigError
 
-from .connections import Connection, SqliteConnection, connect
+from .connections import Busy, Connection, SqliteConnection, StoreUnavailable, connect
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 HEAD = "0001"
+OPEN_WAIT_S = 10.0
+OPEN_PAUSE_S = 0.05
 ADVISORY_LOCK = 0x64616F626F
 """Any number, as long as everybody takes the same."""
 
@@ -26,12 +29,25 @@ def prepare(url: str) -> None:
 
     Raises StoreUnavailable if the database cannot be used, ConfigError if it never can.
     """
-    connection = connect(url)
-    try:
-        with _alone(connection, url):
-            _bring_up_to_date(connection, url)
-    finally:
-        connection.close()
+    with _alone_with_file(url):
+        connection = _connect_patiently(url)
+        try:
+            with _alone(connection):
+                _bring_up_to_date(connection, url)
+        finally:
+            connection.close()
+
+
+def _connect_patiently(url: str) -> Connection:
+    """SQLite's file is locked for a moment while others open or close it."""
+    deadline_s = time.monotonic() + OPEN_WAIT_S
+    while True:
+        try:
+            return connect(url)
+        except Busy:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(OPEN_PAUSE_S)
 
 
 def _bring_up_to_date(connection: Connection, url: str) -> None:
@@ -96,13 +112,28 @@ def _version(connection: Connection) -> str | None:
 
 
 @contextlib.contextmanager
-def _alone(connection: Connection, url: str) -> Iterator[None]:
-    """Keep other processes from doing the same at the same time."""
+def _alone_with_file(url: str) -> Iterator[None]:
+    """Keep other processes away from a SQLite database that may not exist yet."""
+    scheme, _, name = url.partition(":///")
+    if scheme != "sqlite":
+        yield
+        return
+    path = Path(name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.with_name(f".{path.name}.lock").open("wb")
+    except OSError as error:
+        raise StoreUnavailable(f"{path}: {error}") from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
+    """Keep other processes from migrating at the same time."""
     if isinstance(connection, SqliteConnection):
-        path = Path(url.partition(":///")[2])
-        with path.with_name(f".{path.name}.lock").open("wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        yield  # they wait for the file
     else:
         # Another process may be at a migration that takes its time.
         connection.execute("SET lock_timeout = 0")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.ledger import Line
+from gateway.ledger import MICRO, Line
 
 from .audit import Difference, differences
 from .budget_rows import read_budgets
@@ -19,7 +19,6 @@ from .connections import Connection
 
 PAGE_ROWS = 5000
 MAX_NAMED = 100
-MICRO = 1_000_000
 UNLIMITED = "SET LOCAL statement_timeout = 0"
 
 ATTEMPTS = (

@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import cast
 
 from gateway.errors import Outcome
-from gateway.ledger import Closing
+from gateway.ledger import CURRENCIES, Closing
 from gateway.schema import TOKEN_CLASSES, CallRecord, Usage
 
 from .cells import (
@@ -82,7 +82,7 @@ class Metrics(Readings):
         models: Collection[str],
         providers: Collection[str],
         endpoints: Collection[str] = ENDPOINTS,
-        currencies: Collection[str] = ("USD", "CNY"),
+        currencies: Collection[str] = CURRENCIES,
     ) -> None:
         """The names that may become labels. ``models`` are the configured public names."""
         self._names.set_known(tasks, models, providers, endpoints, currencies)

@@ -43,7 +43,7 @@ LAYER_OF = {
     "server": 4,
     **dict.fromkeys(["plugins", "app", "assembly", "cli", "greeting", "lifetime", "workers"], 5),
     **dict.fromkeys(["cli_prices", "cli_quote", "cli_budgets", "price_report", "price_words"], 5),
-    **dict.fromkeys(["cli_reports", "report_table"], 5),
+    **dict.fromkeys(["cli_options", "cli_reports", "report_table"], 5),
     "money_watch": 5,
 }
 """The first name below ``gateway`` → its layer."""

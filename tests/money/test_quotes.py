@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from gateway.config_media_prices import MediaPriceConfig
 from gateway.config_prices import TokenPriceConfig
 from gateway.errors import CallError, Outcome
-from gateway.ledger import ExchangeRate, Granted, HoldRequest
+from gateway.ledger import CURRENCIES, ExchangeRate, Granted, HoldRequest
 from gateway.money.prices import PriceBook
 from gateway.money.purse import Purse
 from gateway.money.quotes import Planning, Quoter
-from gateway.quote import CURRENCIES, Asked, Quote, Range
+from gateway.quote import Asked, Quote, Range
 from gateway.schema import Call, Caller, Capability, Plan, Target
 
 AT_S = 1_795_348_800.0

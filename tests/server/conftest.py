@@ -23,6 +23,7 @@ models:
     capabilities: [chat]
     price: {input_per_mtok: "1", output_per_mtok: "2"}
   seer: {targets: [wire/seer-1], capabilities: [chat, vision, tools], price: {free: true}}
+  twins: {targets: [wire/twin-1, wire/twin-2], capabilities: [chat], price: {free: true}}
   painter:
     targets: [wire/painter-1]
     capabilities: [image]

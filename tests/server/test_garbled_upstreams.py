@@ -5,6 +5,8 @@ import pytest
 
 from gateway.errors import Outcome
 
+from .conftest import CUT
+
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 CHAT = {"model": "seer", "messages": [{"role": "user", "content": "x"}]}
 NO_CHOICES = [7, {"a": 1}, [1], [None], ["x"]]
@@ -67,3 +69,21 @@ async def test_a_usage_without_a_single_count_is_estimated_like_none(house, usag
     assert record.outcome is Outcome.OK
     assert record.usage.estimated
     assert record.usage.output_tokens
+
+
+async def test_how_a_failed_attempt_ended_says_nothing_of_the_next(house):
+    said = {"choices": [{"index": 0, "delta": {"content": "Rain"}, "finish_reason": None}]}
+    said["usage"] = {"prompt_tokens": 5, "completion_tokens": 1}
+    ended = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    failed = {"error": {"message": "the model is gone", "code": 500}}
+    first = [HEAD + chunk(ended) + chunk(failed), CUT]
+    second = [HEAD, chunk(said), b"0\r\n\r\n", CUT]
+    house.upstream.script = iter([*first, *second])
+    async with house.post(json={**CHAT, "model": "twins", "stream": True}) as response:
+        answer = await response.text()
+    assert "Rain" in answer
+    assert "[DONE]" not in answer
+    (record,) = house.records
+    failed, cut = record.attempts
+    assert (failed.outcome, cut.outcome) == (Outcome.UPSTREAM_FAILED, Outcome.UPSTREAM_CUT)
+    assert cut.usage.estimated

@@ -375,6 +375,8 @@ SENSELESS: list[tuple[Any, str | None]] = [
     ({"episodes": "7"}, "episodes"),
     ({"project": ""}, "project"),
     ({"project": 3}, "project"),
+    ({"project": "mar\u0000ket"}, "project"),
+    ({"episode": "7" * 201}, "episode"),
     ([], None),
 ]
 

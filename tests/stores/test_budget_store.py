@@ -224,6 +224,27 @@ def test_open_holds_say_whether_somebody_will_close_them(bench: Bench, people: B
     assert [is_alive for _, is_alive in people.holds(10)] == [False, False]
 
 
+def test_balances_of_windows_that_are_over_are_cleared_away(
+    bench: Bench, people: BudgetStore
+) -> None:
+    people.put(budget("project=market", 1_000, window="day"))
+    store = bench.store()
+    yesterdays = hold(100)
+    store.commit([yesterdays], [])
+    store.commit([], [closing(yesterdays, 90)])
+    bench.clock.now_s += 86_400
+    store.do_chores()
+    store.commit([hold(30, at_s=bench.clock.now_s)], [])
+    assert [row[3:5] for row in bench.rows("balances")] == [(0, 30)]
+    # A call that is still under way keeps its day.
+    bench.clock.now_s += 86_400
+    standing = hold(7, at_s=bench.clock.now_s - 86_400)
+    store.commit([standing], [])
+    bench.clock.now_s += 7_200
+    store.do_chores()
+    assert [row[3:5] for row in bench.rows("balances")] == [(0, 37)]
+
+
 def test_a_database_that_cannot_be_used_is_a_sentence(tmp_path) -> None:
     (tmp_path / "file").write_text("")
     store = BudgetStore(f"sqlite:///{tmp_path}/file/ledger.db", Clock())

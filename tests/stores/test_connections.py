@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
+import traceback
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
 from books import Bench, budget, closing, granted, hold
 
+from gateway.errors import ConfigError
 from gateway.stores import connections
+from gateway.stores.audit import IN_ORDER, READ_ATTEMPTS
 from gateway.stores.connections import Busy, Connection, StoreUnavailable, connect
 from gateway.stores.ledger_store import LedgerStore
+from gateway.stores.opening import connector, database_url
 from gateway.stores.schema_version import prepare
 
 ALL = budget("everything", 10_000, origin="config")
@@ -175,3 +180,30 @@ def test_a_server_that_may_only_be_read_is_unavailable(postgres_url: str) -> Non
         store.commit([hold(10)], [])
     assert granted(store.commit([hold(10)], [])) == [True]
     bench.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://writer:RainyNight@[::1/ledger",
+        "postgresql://writer:Rainy%Night@127.0.0.1:1/ledger",
+        "postgresql://writer:Rainy@Night@127.0.0.1:1/ledger",
+        "writer:RainyNight@127.0.0.1/ledger",
+        "postgres:writer:RainyNight@127.0.0.1/ledger",
+    ],
+)
+def test_an_address_that_cannot_be_read_is_never_repeated(url: str) -> None:
+    """The password may be any part of it."""
+    with pytest.raises(ConfigError, match="is percent-encoded") as refused:
+        connect(database_url({"DAOBO_DATABASE_URL": url}, Path()))
+    told = "".join(traceback.format_exception(refused.value))
+    assert "Rainy" not in told
+    assert "Night" not in told
+
+
+def test_a_page_of_the_audit_is_found_without_reading_what_is_before_it(postgres_url: str) -> None:
+    connection = connector(postgres_url)()
+    connection.execute("SET enable_seqscan = off")
+    plan = connection.execute(f"EXPLAIN {READ_ATTEMPTS}{IN_ORDER}", (7, 7, "", 0, 100))
+    connection.close()
+    assert any("Cond: (started_us >= " in line for (line,) in plan)

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, create_engine, inspect, text
 
 from gateway.errors import ConfigError
 from gateway.stores.connections import connect
-from gateway.stores.opening import open_ledger, prepare_ledger
+from gateway.stores.opening import connector, prepare_ledger
 from gateway.stores.queries import engine_url
 from gateway.stores.schema_version import HEAD, prepare, upgrade
 from gateway.stores.tables import metadata
@@ -81,7 +81,7 @@ def test_a_database_of_a_newer_version_is_left_alone(ledger_url: str) -> None:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     engine.dispose()
     with pytest.raises(ConfigError, match=f"of version 9999, this gateway knows {HEAD}"):
-        open_ledger(ledger_url)
+        connector(ledger_url)()
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_file_that_is_no_database_is_told_in_a_sentence(sqlite_url: str) -> No
 def _prepare_at_once(url: str, start: Any, outcomes: Any) -> None:
     start.wait()
     try:
-        connection = open_ledger(url)
+        connection = connector(url)()
         outcomes.put(str(connection.execute("SELECT budgets FROM generation")))
     except Exception as error:
         outcomes.put(repr(error))

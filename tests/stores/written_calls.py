@@ -19,7 +19,7 @@ from gateway.ledger import (
     RequestRow,
 )
 from gateway.stores.ledger_store import LedgerStore
-from gateway.stores.opening import open_ledger
+from gateway.stores.opening import connector
 
 RATE = ExchangeRate(7_100_000_000, "2026-11-20", "the central bank")
 NOW_S = 1_795_000_000
@@ -72,7 +72,7 @@ class Books:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.store = LedgerStore(lambda: open_ledger(url), "a-process", lambda: NOW_S)
+        self.store = LedgerStore(connector(url), "a-process", lambda: NOW_S)
 
     def __enter__(self) -> Books:
         return self

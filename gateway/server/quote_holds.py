@@ -8,15 +8,13 @@ from typing import Any
 import orjson
 
 from gateway.errors import CallError, Outcome
-from gateway.ledger import ExchangeRate, HoldRequest, Place
+from gateway.ledger import MICRO, ExchangeRate, HoldRequest, Place, fault_of_name
 from gateway.quote import QuoteRow
 from gateway.schema import Caller
 
-from .attribution import MAX_LABEL_CHARS
 from .calls import Arrival
 from .quote_entries import PLACE_WORDS
 
-MICRO = 1_000_000
 QUOTE_LIVES_S = 86_400
 MAX_HOLD_S = 30 * 86_400
 
@@ -56,13 +54,13 @@ def hold_for(row: QuoteRow, caller: Caller, arrival: Arrival, body: dict[str, An
 
 
 def _place(quoted: dict[str, str], caller: Caller, body: dict[str, Any]) -> Place:
-    """What the admission names goes before what the quoted calls have in common."""
+    """What the request to admit names goes before what the quoted calls have in common."""
     for level in PLACE_WORDS:
         if (value := body.get(level)) is not None:
-            if not isinstance(value, str) or not 1 <= len(value.strip()) <= MAX_LABEL_CHARS:
-                raise invalid(
-                    f"{level} must be a string of 1 to {MAX_LABEL_CHARS} characters", level
-                )
+            if not isinstance(value, str) or not value.strip():
+                raise invalid(f"{level} must be a string that is not empty", level)
+            if fault := fault_of_name(value):
+                raise invalid(f"{level} {fault}", level)
             quoted[level] = value.strip()
     return Place(**quoted)._replace(key=caller.key_id)
 
