@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 
 from .cli_options import DEFAULT_STATE, Config, State, sentences, silent_gateway
-from .report import BOUNDS, ReportQuery, ReportTerms, moment_us, parse_query
+from .report import BOUNDS, ReportQuery, ReportResult, ReportTerms, parse_query, period_us
 from .report_table import findings_table, report_table
 from .report_text import to_csv, to_json
 from .stores.connections import connect
@@ -98,14 +98,17 @@ def report(
 
     with sentences():
         result = read(url, query, _terms(config, state))
-    if form is None:
-        form = ReportFormat.TABLE if out.is_terminal else ReportFormat.CSV
+        _print(result, form or (ReportFormat.TABLE if out.is_terminal else ReportFormat.CSV))
+
+
+def _print(result: ReportResult, form: ReportFormat) -> None:
     if form is ReportFormat.TABLE:
         out.print(report_table(result, out))
     elif form is ReportFormat.CSV:
         sys.stdout.write(to_csv(result))
     else:
-        sys.stdout.buffer.write(orjson.dumps(to_json(result), option=orjson.OPT_INDENT_2) + b"\n")
+        sys.stdout.write(orjson.dumps(to_json(result), option=orjson.OPT_INDENT_2).decode() + "\n")
+    sys.stdout.flush()  # what does not fit on a full disk is told while somebody listens
 
 
 def export(
@@ -127,10 +130,7 @@ def export(
         return
     terms = _terms(config, state)
     with sentences():
-        times = [
-            None if text is None else moment_us(text, bound, terms)
-            for bound, text in zip(BOUNDS, (since, until), strict=True)
-        ]
+        times = period_us(since, until, terms)
     from .stores.exports import export as write
 
     with sentences():
@@ -147,7 +147,7 @@ def verify_ledger(state: State = DEFAULT_STATE) -> None:
     """Work out everything again from the rows; the difference has to be 0."""
     url = _ledger(state)
     if url is None:
-        return
+        raise typer.Exit(1)  # a mistyped folder must not pass for a sound ledger
     with sentences():
         connection = connect(url)
         try:

@@ -99,6 +99,17 @@ def moment_us(text: str, bound: str, terms: ReportTerms) -> int:
     return int(moment.timestamp()) * MICRO + moment.microsecond
 
 
+def period_us(
+    since: str | None, until: str | None, terms: ReportTerms
+) -> tuple[int | None, int | None]:
+    """The first moment and the one after the last. ValueError where no time lies between them."""
+    since_us = None if since is None else moment_us(since, "since", terms)
+    until_us = None if until is None else moment_us(until, "until", terms)
+    if since_us is not None and until_us is not None and since_us >= until_us:
+        raise ValueError(f"no time lies between since {since} and until {until}")
+    return since_us, until_us
+
+
 def _calendar(text: str, bound: str) -> datetime:
     if _MONTH.fullmatch(text):
         first = datetime.fromisoformat(f"{text}-01")

@@ -111,7 +111,7 @@ def to_csv(result: ReportResult) -> str:
     rows = csv.writer(text, lineterminator="\n")
     by, currency = result.query.by, result.terms.currency
     rows.writerow(csv_columns(by))
-    for group in result.groups or [result.total]:
+    for group in result.groups or ([] if by else [result.total]):
         names = [label(word, value) for word, value in zip(by, group.key, strict=False)]
         cells = [*_cells(group.spent, currency), *_cells(group.rehearsed, currency)]
         rows.writerow([*map(spreadsheet_text, names), currency, *cells])

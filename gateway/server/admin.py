@@ -157,7 +157,10 @@ def _scope(value: Any) -> tuple[tuple[str, str], ...]:
         if isinstance(value, str):
             return parse_scope(value)
         if isinstance(value, dict) and all(isinstance(part, str) for part in value.values()):
-            return scope_of({level: part.strip() for level, part in value.items() if part.strip()})
+            levels = {level: part.strip() for level, part in value.items()}
+            if empty := [level for level, part in levels.items() if not part]:
+                raise _wrong(f"scope.{empty[0]} is empty; leave out what is not named", "scope")
+            return scope_of(levels)
     except ValueError as error:
         raise _wrong(str(error), "scope") from None
     raise _wrong(
@@ -170,8 +173,8 @@ def _scope(value: Any) -> tuple[tuple[str, str], ...]:
 def _cap(value: Any) -> str:
     if isinstance(value, float):
         raise _wrong(
-            "cap is a JSON number with a fraction, which is not exactly the amount that was "
-            'written; send it as a string, such as "0.50"',
+            "cap is a JSON number with a fraction or an exponent, or too large a one: not exactly "
+            'the amount that was written; send it as a string, such as "0.50"',
             "cap",
         )
     if isinstance(value, str) or type(value) is int:

@@ -83,16 +83,17 @@ class QuoteDesk:
             await self._shelf.put(row)
             return _answered(_answer_in(row), headers)
         row, standing = await self._find(matched.quote, caller, arrival)
+        drawable = _drawable(standing, arrival)
         match matched.endpoint, request.method:
             case "quote_hold", "POST":
                 raw = await read_body(request, max_body_bytes)
-                body = await self._admit(row, standing, caller, arrival, raw)
+                body = await self._admit(row, drawable, caller, arrival, raw)
             case "quote_hold", _:
                 body = await self._release(row, standing)
             case _, "DELETE":
                 body = await self._drop(row, standing)
             case _:
-                return _answered(_shown(row, standing), headers)
+                return _answered(_shown(row, drawable), headers)
         return json_reply(body, headers=headers)
 
     async def _find(
@@ -120,7 +121,7 @@ class QuoteDesk:
     ) -> dict[str, Any]:
         """All of it or nothing; a second time, what the first time made."""
         if standing is not None:
-            return hold_object(standing, row.id, row.amount_nano)
+            return hold_object(standing, row.id, row.amount_nano) | {"warnings": []}
         if row.hold is not None:
             raise invalid(
                 f"{row.id} was admitted as {row.hold}, which has ended or is only being made; "
@@ -174,6 +175,13 @@ def _quoted(
         hold=None,
         body=f"{terms_text(quote)}\n{quote_text(quote, head)}",
     )
+
+
+def _drawable(hold: HoldRequest | None, arrival: Arrival) -> HoldRequest | None:
+    """The hold, unless it has expired and only waits to be swept."""
+    if hold is None or hold.expires_us is None:
+        return hold
+    return hold if hold.expires_us > arrival.started_at_s * MICRO else None
 
 
 def _answer_in(row: QuoteRow) -> str:

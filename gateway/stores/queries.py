@@ -28,7 +28,7 @@ def open_engine(url: str) -> Engine:
     """For reading. A SQLite database in WAL mode is read while others write. Raises ConfigError."""
     try:
         return create_engine(engine_url(url), poolclass=NullPool)
-    except (ArgumentError, ValueError):
+    except (ArgumentError, ValueError, ImportError):  # the last where a driver is missing
         raise ConfigError(f"DAOBO_DATABASE_URL cannot be read; {ADDRESSES}") from None
 
 

@@ -28,14 +28,13 @@ from sqlalchemy import (
 from gateway.budget import QUARTER_S
 from gateway.ledger import MICRO
 from gateway.report import (
-    BOUNDS,
     TIMES,
     Amounts,
     Held,
     ReportQuery,
     ReportResult,
     ReportTerms,
-    moment_us,
+    period_us,
 )
 
 from .queries import snapshot
@@ -51,10 +50,7 @@ _QUARTER = requests.c.started_us // literal_column(str(QUARTER_S * MICRO))
 
 def report(url: str, query: ReportQuery, terms: ReportTerms) -> ReportResult:
     """Read the ledger as it is now. Raises CallError(LEDGER_UNAVAILABLE), ValueError for times."""
-    since_us, until_us = (
-        None if text is None else moment_us(text, bound, terms)
-        for bound, text in zip(BOUNDS, (query.since, query.until), strict=True)
-    )
+    since_us, until_us = period_us(query.since, query.until, terms)
     within = _Within(query, since_us, until_us)
     sheet = Sheet(query.by, terms.time_zone)
     with snapshot(url) as connection:
