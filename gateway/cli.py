@@ -71,7 +71,16 @@ def main() -> None:
     except ConfigError as error:
         for problem in error.problems:
             print(f"daobo: {problem}", file=sys.stderr)
+        _drop_unwritten_output()
         sys.exit(1)
+
+
+def _drop_unwritten_output() -> None:
+    """What a full disk has refused once would be tried again at the end, and end in a traceback."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @app.command()

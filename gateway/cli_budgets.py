@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Sequence
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import orjson
@@ -20,11 +19,12 @@ from .budget import amount, budget_id, parse_scope, parse_window
 from .budget_words import NodeBalance, check_names, written_budget
 from .cli_options import DEFAULT_STATE, Config, State, sentences, silent_gateway
 from .stores.budget_store import BudgetStore
-from .stores.opening import database_url
+from .stores.opening import database_url, is_made
 
 BAR_CELLS = 10
 BAR_TERMINAL_CHARS = 120
 """A narrower terminal needs its room for names."""
+NO_LEDGER = "there are no budgets: there is no ledger at {state}"
 
 budgets_app = typer.Typer(help="Budgets: what may be spent, and on what.", no_args_is_help=True)
 out = Console(highlight=False)
@@ -75,9 +75,12 @@ def set_budget(
             _marks(warn_at),
             loaded.money.time_zone,
         )
+        is_first = not is_made(gateway.database_url)
         BudgetStore(gateway.database_url, time.time).put(budget)
     effect = "warns and never refuses" if soft else "refuses what is beyond"
     out.print(f"budget {budget.name}: {budget.cap}; it {effect}", markup=False, soft_wrap=True)
+    if is_first:
+        _note(f"a new ledger was made in {state}: a gateway has to be started with the same folder")
 
 
 @budgets_app.command("list")
@@ -90,7 +93,10 @@ def list_budgets(
 ) -> None:
     """Every budget, by node: cap, spent, held, left, and what was only rehearsed."""
     with sentences():
-        balances = _store(state).balances()
+        url = database_url(os.environ, state)
+        balances = BudgetStore(url, time.time).balances() if is_made(url) else []
+    if not is_made(url):
+        _note(NO_LEDGER.format(state=state))
     if form is None:
         form = Format.TABLE if out.is_terminal else Format.CSV
     if form is Format.TABLE:
@@ -108,7 +114,10 @@ def remove_budget(scope: Scope, window: Window = "total", state: State = DEFAULT
     """Remove a budget. What was spent stays in the ledger."""
     with sentences():
         id_ = budget_id(parse_scope(",".join(scope)), parse_window(window, "UTC"))
-        removed = _store(state).remove(id_)
+        url = database_url(os.environ, state)
+        if not is_made(url):
+            raise ValueError(NO_LEDGER.format(state=state))
+        removed = BudgetStore(url, time.time).remove(id_)
     out.print(f"budget {removed.name} ({removed.window}) is removed", markup=False, soft_wrap=True)
 
 
@@ -190,5 +199,6 @@ def _marks(text: str) -> list[int]:
     return [int(part) for part in parts if part]
 
 
-def _store(state: Path) -> BudgetStore:
-    return BudgetStore(database_url(os.environ, state), time.time)
+def _note(text: str) -> None:
+    """Beside the output, which a program may read."""
+    Console(stderr=True, highlight=False).print(text, markup=False, soft_wrap=True)

@@ -41,8 +41,7 @@ class MoneyWatch:
             open_connection, state / AUDITOR_LOCK, time.time, _tell, _report_failure
         )
         self._fullest = FullestNodes(open_connection, time.time, time.monotonic)
-        readings = LedgerReadings(metrics, ledger, books, lambda: self.auditor.last)
-        self.count_recovered = readings.count_recovered
+        self._readings = LedgerReadings(metrics, ledger, books, lambda: self.auditor.last)
         self._checkpoints = checkpoints
 
     async def look(self) -> None:
@@ -50,6 +49,11 @@ class MoneyWatch:
         self.count_recovered()
         if self._checkpoints.due():
             await asyncio.to_thread(self._checkpoints.make)
+
+    def count_recovered(self) -> None:
+        """Show what was charged for calls of processes that died."""
+        if calls := self._readings.count_recovered():
+            log.warning("calls of a process that died were charged what was held", calls=calls)
 
     async def shared(self) -> dict[str, Series]:
         """What belongs to all processes, for whoever is scraped."""

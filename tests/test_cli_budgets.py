@@ -144,7 +144,7 @@ def test_a_name_with_a_comma_is_written_in_percent(folder: Path) -> None:
         (["set", "project=a", "--cap", "1", "--window", "7w"], "'7w' is no window"),
         (["set", "project=a", "--cap", "1", "--window", "99999d"], "is longer than 9999d"),
         (["set", "project=a", "--cap", "1", "--warn-at", "lots"], "'lots' is no list of whole"),
-        (["remove", "project=a"], "there is no budget project=a (total); there are: none"),
+        (["remove", "project=a"], "there are no budgets: there is no ledger at .state"),
         (["remove", "everything", "--window", "x"], "'x' is no window"),
     ],
 )
@@ -158,6 +158,22 @@ def test_a_database_that_is_no_database_is_a_sentence(folder: Path) -> None:
     (folder / ".state").mkdir()
     (folder / ".state" / "ledger.db").write_text("these are no tables, and never were" * 100)
     assert "the ledger's database cannot be used" in refused(folder, "list")
+
+
+def test_a_list_makes_no_ledger_and_says_that_there_is_none(folder: Path) -> None:
+    done = daobo(folder, "budgets", "list", "--state", "mistyped", "--format", "json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, [])
+    assert done.stderr == "there are no budgets: there is no ledger at mistyped\n"
+    assert not (folder / "mistyped").exists()
+
+
+def test_the_first_budget_says_where_a_ledger_was_made(folder: Path) -> None:
+    def told() -> str:
+        words = ("budgets", "set", "project=a", "--cap", "1", "--state", "new")
+        return daobo(folder, *words, DAOBO_CONFIG="gateway.yaml").stderr
+
+    assert "a new ledger was made in new" in told()
+    assert told() == ""
 
 
 # The table for people

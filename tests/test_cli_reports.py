@@ -146,12 +146,39 @@ def test_a_ledger_that_was_changed_is_named_and_fails(state: Path) -> None:
     assert done.stdout.splitlines()[-1] == "difference 2"
 
 
-@pytest.mark.parametrize("command", [("report",), ("export",), ("ledger", "verify")])
-def test_before_the_first_call_nothing_was_spent(tmp_path: Path, command: tuple[str, ...]) -> None:
+def test_a_report_of_no_call_is_a_heading_alone(state: Path) -> None:
+    done = daobo(state, "report", "--project", "nobody", "--state", str(state))
+    assert list(csv.DictReader(io.StringIO(done.stdout))) == []
+    assert done.stdout.startswith("project,task,currency,")
+
+
+@pytest.mark.parametrize(
+    ("command", "code"), [(("report",), 0), (("export",), 0), (("ledger", "verify"), 1)]
+)
+def test_before_the_first_call_nothing_was_spent(
+    tmp_path: Path, command: tuple[str, ...], code: int
+) -> None:
     done = daobo(tmp_path, *command, "--state", str(tmp_path / "state"))
-    assert (done.returncode, done.stdout) == (0, "")
+    assert (done.returncode, done.stdout) == (code, "")
     assert "nothing was spent yet" in done.stderr
     assert not (tmp_path / "state" / "ledger.db").exists()
+
+
+def test_a_report_onto_a_full_disk_is_a_sentence(state: Path) -> None:
+    command = [COMMAND, "report", "--state", str(state)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment()
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("daobo: the file cannot be written")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_database_of_another_kind_is_a_sentence(state: Path) -> None:
+    done = daobo(state, "report", DAOBO_DATABASE_URL="mysql://writers@127.0.0.1/ledger")
+    assert done.returncode == 1
+    assert done.stderr.startswith("daobo: DAOBO_DATABASE_URL cannot be read; it is postgresql://")
 
 
 @pytest.mark.parametrize(
@@ -160,6 +187,8 @@ def test_before_the_first_call_nothing_was_spent(tmp_path: Path, command: tuple[
         (("report", "--by", "colour"), "cannot group by 'colour'; there are tenant, project"),
         (("report", "--since", "yesterday"), "'yesterday' is no time; write 2026-11-01"),
         (("export", "--until", "soon"), "'soon' is no time"),
+        (("report", "--since", "2026-11", "--until", "2026-10"), "no time lies between since 2026"),
+        (("export", "--since", "2026-11", "--until", "2026-10"), "no time lies between since 2026"),
         (("export", "-o", "nowhere/out.csv"), "the file cannot be written"),
     ],
 )

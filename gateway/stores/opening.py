@@ -25,6 +25,12 @@ def database_url(environ: Mapping[str, str], state: Path) -> str:
     return url
 
 
+def is_made(url: str) -> bool:
+    """False for a file that nobody has made yet; a server is only known when it is asked."""
+    scheme, _, path = url.partition(":///")
+    return scheme != "sqlite" or Path(path).exists()
+
+
 def prepare_ledger(url: str) -> None:
     """Create or migrate the ledger's tables. Raises ConfigError."""
     try:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, inspect
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -16,6 +15,7 @@ from sqlalchemy.pool import NullPool
 from gateway.errors import CallError, ConfigError, Outcome
 
 from .connections import ADDRESSES
+from .opening import is_made
 
 
 def engine_url(url: str) -> str:
@@ -35,8 +35,7 @@ def open_engine(url: str) -> Engine:
 def has_ledger(url: str) -> bool:
     """Whether anything was ever written there. Raises CallError(LEDGER_UNAVAILABLE) or
     ConfigError."""
-    scheme, _, path = url.partition(":///")
-    if scheme == "sqlite" and not Path(path).exists():
+    if not is_made(url):
         return False
     with snapshot(url) as connection:
         return inspect(connection).has_table("requests")

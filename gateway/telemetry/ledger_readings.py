@@ -91,11 +91,14 @@ class LedgerReadings:
         self._watch_writing()
         self._watch_audit()
 
-    def count_recovered(self) -> None:
-        """Count what was charged for calls of processes that died; before each scrape."""
+    def count_recovered(self) -> int:
+        """Count what was charged for calls of processes that died, before each scrape; how many
+        calls were new."""
+        before = self._recovered
         while self._books.recovered:
             self._metrics.charge_recovered(self._books.recovered.popleft())
             self._recovered += 1
+        return self._recovered - before
 
     def _watch_holds(self) -> None:
         watch, tally = self._metrics.watch, self._ledger.tally

@@ -196,6 +196,8 @@ async def test_the_clients_listener_has_no_admin_api(studio):
         ({**MARKET, "warn_at_percent": [0]}, "not between 1 and 1000 %", None),
         ({**MARKET, "scope": {"film": "x"}}, "'film' is no level; there are tenant", "scope"),
         ({**MARKET, "scope": {"project": 7}}, "scope must be an object of levels", "scope"),
+        ({**MARKET, "scope": {"project": " "}}, "scope.project is empty", "scope"),
+        ({**MARKET, "cap": 1e23}, "or too large a one", "cap"),
         ({**MARKET, "scope": "project"}, "'project' is not LEVEL=VALUE", "scope"),
         ({**MARKET, "scope": "task=drft"}, "no task is called 'drft' (did you mean", None),
         ({**MARKET, "scope": "key=Mei"}, "no key has the id 'Mei'", None),

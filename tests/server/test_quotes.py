@@ -426,6 +426,16 @@ async def test_nobody_draws_from_a_hold_that_has_expired(studio: Studio) -> None
     assert "has expired" in answer["error"]["message"]
 
 
+async def test_an_expired_hold_is_not_given_out_again(studio: Studio) -> None:
+    quote = await studio.quote(chat())
+    hold = await studio.admit(quote)
+    studio.sql("UPDATE holds SET expires_us = 1")
+    assert (await studio.hold_of(quote))["released"] is True
+    assert (await studio.ask("POST", admit_path(quote)))[0] == 400
+    assert (await studio.ask("DELETE", admit_path(quote)))[0] == 200
+    assert (await studio.admit(quote))["id"] != hold["id"]
+
+
 async def test_a_quote_whose_hold_was_swept_says_so_and_is_not_admitted_in_silence(
     studio: Studio,
 ) -> None:
