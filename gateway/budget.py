@@ -223,6 +223,14 @@ def scope_of(named: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple((level, named[level]) for level in LEVELS if level in named)
 
 
+RAISE = {
+    "admin": "raise it with 'daobo budgets set'",
+    "config": "raise it in the configuration, under money.budgets",
+    "share": "raise its project's budget, or the task's budget_share",
+}
+"""What to do about a budget that is used up, by who made it."""
+
+
 def no_room(
     budget: Budget,
     node: str,
@@ -235,7 +243,7 @@ def no_room(
 ) -> Refused:
     """The refusal that says how much, of which budget, until when; ``what`` is refused."""
     resets_at_s = budget.window.resets_at(at_s)
-    again = "It does not start anew; raise it with 'daobo budgets set'."
+    again = f"It does not start anew; {RAISE.get(budget.origin, RAISE['admin'])}."
     if resets_at_s is not None:
         zone = ZoneInfo(budget.window.time_zone)
         again = f"It has room again from {datetime.fromtimestamp(resets_at_s, zone).isoformat()}."

@@ -148,7 +148,7 @@ def _faults(row: Sequence[Any], lines: Rows) -> Iterator[str]:
     if rehearsal and cost:
         yield f"{cost} was charged for a rehearsal"
     if not (rehearsal or clamped) and cost != list_cost:
-        yield f"{cost} was charged instead of {list_cost}, and it says neither why"
+        yield f"{cost} was charged instead of {list_cost}, and it is not marked as clamped"
 
 
 def _check_references(found: Findings, connection: Connection) -> None:

@@ -37,8 +37,8 @@ def test_a_refusal_names_the_budget_and_every_amount(bench: Bench) -> None:
     (verdict,) = store.commit([hold(300_000_000)], [])
     assert refusal(verdict) == (
         "budget project=market has no room for this call: cap CNY 5.00, spent 0.00, held 3.55, "
-        "and this call may cost up to 2.13. It does not start anew; raise it with "
-        "'daobo budgets set'."
+        "and this call may cost up to 2.13. It does not start anew; raise it in the "
+        "configuration, under money.budgets."
     )
 
 

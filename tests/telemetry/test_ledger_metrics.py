@@ -150,7 +150,11 @@ async def test_a_hold_that_another_process_left_is_counted_as_leaked(house: Hous
     for _ in range(2):  # as two processes would that find it at the same time
         house.gateway.ledger.close(lambda: closing_of_orphan(left))
     await house.settled()
-    text = await house.page()
+    with capture_logs() as lines:
+        text = await house.page()
+    assert [(line["log_level"], line["calls"]) for line in lines if "died" in line["event"]] == [
+        ("warning", 1)
+    ]
     assert value(text, "daobo_ledger_recovered_holds_total") == 1
     assert value(text, "daobo_cost_total", project="moonlight") == 0.5
     assert value(text, "daobo_wasted_cost_total", outcome="internal") == 0.5
