@@ -83,6 +83,8 @@ class GroupCommit:
         self._unwritten: deque[Closing] = deque()
         self._ended_at_s: deque[float] = deque()
         """When each of those passed on ended, until it is written down."""
+        self._silent = False
+        """Calls were refused because the database did not answer in time, and has not since."""
         self.open_holds = OpenHolds()
         self._check: asyncio.TimerHandle | None = None
         self.tally = Tally()
@@ -154,7 +156,8 @@ class GroupCommit:
     @property
     def usable(self) -> bool:
         """Whether calls can be paid for: the database works, and so does the thread."""
-        return not self.tally.problem and (self._thread is None or self._thread.is_alive())
+        working = self._thread is None or self._thread.is_alive()
+        return working and not self.tally.problem and not self._silent
 
     def _pass_on_ended(self) -> None:
         if self._ended_timer is not None:
@@ -177,6 +180,7 @@ class GroupCommit:
             ticket = self._waiting.popleft()
             if not ticket.verdict.done():
                 self.tally.unavailable += 1
+                self._silent = True
                 ticket.verdict.set_exception(_unavailable())
         if self._waiting:
             next_s = self._waiting[0].asked_s + HOLD_WAIT_S
@@ -332,6 +336,7 @@ class GroupCommit:
         tally.refused += len(verdicts) - granted
         tally.closed += closings
         tally.commits += 1
+        self._silent = False
         tally.commit_s += took_s
         tally.problem = ""
 
