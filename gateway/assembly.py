@@ -17,6 +17,7 @@ from .config_media_prices import AnyPrice
 from .contracts import EmbeddedProvider, Observer, ProviderSettings, Upstream
 from .errors import ConfigError
 from .ledger import ExchangeRate
+from .limits.admission import Admission
 from .limits.in_flight import InFlight
 from .limits.pacing import Gate, gate_for
 from .money.media_price import MediaPrice
@@ -37,6 +38,7 @@ from .server.door import Serving
 from .telemetry.redaction import redact
 from .upstream.attempts import Attempts
 from .upstream.dialing import proxy_for
+from .upstream.exchange import Exchange
 from .upstream.pool import ConnectionPool
 
 UNKNOWN_PRICE_NANO = 1 << 62
@@ -227,7 +229,7 @@ def _pipeline(
     attempts = Attempts(
         connected,
         purse,
-        estimate_chat_tokens,
+        Exchange(purse, estimate_chat_tokens, time.monotonic),
         redact,
         time.monotonic,
         loaded.config.max_attempts,
@@ -236,7 +238,7 @@ def _pipeline(
         routing=router,
         chunking=Window(),
         money=purse,
-        limits=permanent.in_flight,
+        limits=Admission(permanent.in_flight),
         upstreams=attempts,
         observe=permanent.records,
         clock=time.monotonic,

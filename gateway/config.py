@@ -13,6 +13,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from .budget import scope_of
 from .budget_words import parse_cap
+from .config_limits import (
+    BreakerConfig,
+    CacheConfig,
+    LimitsConfig,
+    OverloadConfig,
+    RetryConfig,
+)
 from .config_media_prices import AnyPrice
 from .config_prices import known_zone
 from .contracts import ProviderSettings
@@ -38,6 +45,24 @@ class ServerConfig(_Model):
     max_in_flight_per_key: int = Field(2000, gt=0)
     shutdown_timeout_s: float = Field(30.0, gt=0)
     """How long calls in flight may take to finish after SIGTERM."""
+    ready_delay_s: float = Field(0.0, ge=0)
+    """How long ``/readyz`` says 503 after SIGTERM before the listener closes."""
+    head_timeout_s: float = Field(15.0, gt=0)
+    """From the first byte of a request, or the opening of a connection, to the end of its head."""
+    body_timeout_s: float = Field(30.0, gt=0)
+    """For a body that brings less than ``min_body_bytes_per_s``."""
+    min_body_bytes_per_s: int = Field(1024, gt=0)
+    idle_timeout_s: float = Field(75.0, gt=0)
+    """Between two requests on one connection."""
+    write_timeout_s: float = Field(60.0, gt=0)
+    """For a client that takes nothing of its answer."""
+    heartbeat_s: float = Field(15.0, ge=0)
+    """A stream that is silent for so long gets a comment; 0 sends none."""
+    max_connections: int = Field(20_000, gt=0)
+    """Open connections of clients; one more is closed at once."""
+    allowed_hosts: tuple[str, ...] = ()
+    """What the Host header may name, without port; empty: anything."""
+    overload: OverloadConfig = OverloadConfig()
 
 
 class PluginsConfig(_Model):
@@ -83,6 +108,10 @@ class TaskConfig(_Model):
     """Cap on the output, sent upstream; a client may ask for less."""
     deadline_s: float | None = Field(None, gt=0)
     """From the arrival of the call to the last byte of its answer."""
+    priority: Literal["interactive", "batch"] = "interactive"
+    """In a queue, batch calls wait for interactive ones. A header may say otherwise."""
+    hedge_after_s: float | None = Field(None, gt=0)
+    """Try a second target as well if the first is silent for so long. Both may be billed."""
     chunking: ChunkingConfig = ChunkingConfig()
     degrade: tuple[dict[str, Any], ...] = ()
     """Steps for repeated timeouts: parameters that each step overrides."""
@@ -167,6 +196,10 @@ class GatewayConfig(_Model):
     rehearsal_model: str | None = None
     """The stand-in at the end of the ladder of models and tasks that name none."""
     max_attempts: int = Field(3, gt=0, le=10)
+    limits: LimitsConfig = LimitsConfig()
+    retries: RetryConfig = RetryConfig()
+    breaker: BreakerConfig = BreakerConfig()
+    cache: CacheConfig = CacheConfig()
     auto: AutoConfig = AutoConfig()
     providers: dict[Name, dict[str, Any]] = Field(default_factory=dict)
     """Validated a second time by the settings of each entry's ``type``."""

@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from .errors import CallError
+from .journey import Journey
 from .schema import (
     Answer,
     CallRecord,
@@ -20,7 +21,6 @@ from .schema import (
     ChatRequest,
     EmbeddingRequest,
     Event,
-    Journey,
     Target,
     Timeouts,
     UpstreamRequest,
@@ -196,6 +196,10 @@ class Client(Protocol):
 
     @property
     def started(self) -> bool:
+        """A byte has left, be it a heartbeat's: from here on an error is an event of the stream."""
+
+    @property
+    def committed(self) -> bool:
         """A byte of the answer has left; from here on nothing may be tried elsewhere."""
 
     async def send_answer(self, journey: Journey, body: bytes) -> None:

@@ -57,15 +57,24 @@ class Outcome(Enum):
     BUDGET_EXHAUSTED = (
         "budget_exhausted", 429, "insufficient_quota", "insufficient_quota", False, False,
     )  # fmt: skip
+    IDEMPOTENCY_CONFLICT = (
+        "idempotency_conflict", 409, "invalid_request_error", "idempotency_key_reused",
+        False, False,
+    )  # fmt: skip
     RATE_LIMITED = (
         "rate_limited", 429, "rate_limit_error", "rate_limit_exceeded", False, False,
     )  # fmt: skip
+    HEDGE_LOST = ("hedge_lost", 499, "client_error", None, False, True)
+    """An attempt that was given up because another one answered first."""
     CLIENT_GONE = ("client_gone", 499, "client_error", "client_closed_request", False, True)
 
     # The gateway's side.
     INTERNAL = ("internal", 500, "server_error", "internal_error", False, True)
     LEDGER_UNAVAILABLE = (
         "ledger_unavailable", 503, "server_error", "ledger_unavailable", False, False,
+    )  # fmt: skip
+    LIMITS_UNAVAILABLE = (
+        "limits_unavailable", 503, "server_error", "limits_unavailable", False, False,
     )  # fmt: skip
     OVERLOADED = ("overloaded", 503, "server_error", "overloaded", False, False)
     UNPRICED = ("unpriced", 503, "server_error", "no_price", False, False)
@@ -150,6 +159,8 @@ class CallError(Exception):
         self.from_upstream = outcome.from_upstream if from_upstream is None else from_upstream
         self.cost: Any = None
         """The ``Money`` that the call's failed attempts are charged, once that is known."""
+        self.allowances: Any = None
+        """The ``Allowances`` of a call that a limit refused."""
 
     def to_openai(self) -> dict[str, dict[str, str | None]]:
         """The error object that OpenAI clients read."""

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from .contracts import Client, Observer
 from .errors import CallError, Outcome
-from .schema import Call, CallRecord, Journey, Plan
+from .journey import Journey
+from .schema import Allowances, Call, CallRecord, Plan
 
 
 class Routing(Protocol):
@@ -36,8 +36,18 @@ class Money(Protocol):
     def settle(self, hold: Any, record: CallRecord) -> None: ...
 
 
+class Admitted(Protocol):
+    """A call's place among those that are answered, and what it took of its limits."""
+
+    @property
+    def allowances(self) -> Allowances: ...
+
+    def leave(self, record: CallRecord) -> None:
+        """Once: give the place back, and settle what was reserved to what was used."""
+
+
 class Limits(Protocol):
-    def admit(self, call: Call) -> AbstractContextManager[None]: ...
+    async def admit(self, call: Call, plan: Plan) -> Admitted: ...
 
 
 class Upstreams(Protocol):
@@ -70,17 +80,20 @@ class Pipeline:
     async def answer(self, call: Call, client: Client) -> None:
         """Answer the client. Raises CallError for what it should be told instead."""
         journey = Journey(call)
-        hold = None
+        admitted = hold = None
         try:
             plan = self._routing.plan(call)
             journey.plan = plan = self._chunking.fit(call, plan)
-            with self._limits.admit(call):
-                journey.hold = hold = await self._money.hold(call, plan)
-                await self._upstreams.send(journey, client)
+            admitted = await self._limits.admit(call, plan)
+            journey.allowances = admitted.allowances
+            journey.hold = hold = await self._money.hold(call, plan)
+            await self._upstreams.send(journey, client)
         except BaseException as error:
             raise self._failed(journey, error) from error
         finally:
             record = journey.record(self._clock())
+            if admitted is not None:
+                admitted.leave(record)
             try:
                 self._money.settle(hold, record)
             except Exception as error:

@@ -10,7 +10,7 @@ unit. Of the gateway, only the outcome table is imported.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -174,11 +174,22 @@ class Call(NamedTuple):
     """The task that a header names."""
     admitted_hold: str | None = None
     """The admitted quote that a header names, whose money this call is to draw from."""
+    priority: str | None = None
+    """``interactive`` or ``batch``, if a header says so."""
+    cache: bool | None = None
+    """Whether a header asks for a kept answer, or for none; None: as the configuration says."""
+    idempotency_key: str | None = None
+    """The client's own name for this request: sent again, it is answered and paid once."""
 
     @property
     def asked_output_tokens(self) -> int | None:
         """The output cap that the client itself asks for."""
         return self.body.get("max_completion_tokens") or self.body.get("max_tokens")
+
+
+INTERACTIVE, BATCH = "interactive", "batch"
+PRIORITIES = (INTERACTIVE, BATCH)
+"""In a queue, batch calls wait for interactive ones."""
 
 
 class Plan(NamedTuple):
@@ -194,6 +205,10 @@ class Plan(NamedTuple):
     """How sure the classifier is, in [0, 1], if it was asked."""
     max_output_tokens: int | None = None
     deadline_s: float | None = None
+    priority: str = INTERACTIVE
+    """Who waits for whom in a queue."""
+    hedge_after_s: float | None = None
+    """Try a second target as well if the first is silent for so long; None: never."""
     skipped: tuple[str, ...] = ()
     """Sentences on the targets that were left out, for error texts."""
     warnings: tuple[str, ...] = ()
@@ -289,6 +304,24 @@ class Answer(NamedTuple):
     finish_reason: str | None = None
 
 
+class Allowance(NamedTuple):
+    """What a limit leaves: ``remaining`` of ``limit`` now, all of it in ``reset_s`` seconds."""
+
+    limit: int
+    remaining: int
+    reset_s: float
+
+
+class Allowances(NamedTuple):
+    """The tightest limits that concern a call, or that a provider's answer tells of."""
+
+    requests: Allowance | None = None
+    tokens: Allowance | None = None
+
+
+NO_ALLOWANCES = Allowances()
+
+
 class Attempt(NamedTuple):
     """One try at one target; a call has one for each upstream it was sent to."""
 
@@ -324,96 +357,7 @@ class CallRecord(NamedTuple):
     time_to_first_token_s: float | None = None
     chunks: int = 0
     finish_reason: str | None = None
+    replayed: str = ""
+    """Why nothing was sent for it: ``cache``, ``twin`` or ``idempotency``; empty if it was sent."""
     detail: str = ""
     """The error's message if there was one."""
-
-
-@dataclass(slots=True)
-class Journey:
-    """What is known of one call so far: the only thing that changes while a call is under way.
-
-    Each room writes down what it decided; the pipeline makes the CallRecord of it at the end.
-    """
-
-    call: Call
-    plan: Plan | None = None
-    target: Target | None = None
-    """The target that is answering, or was tried last."""
-    attempts: list[Attempt] = field(default_factory=list)
-    hold: Any = None
-    """What the money room set aside for this call."""
-    billable: bool = False
-    """The attempt under way may have reached the provider."""
-    usage: Usage | None = None
-    """Of the attempt under way, and its bill."""
-    bill: Bill | None = None
-    earlier_bills: list[Bill] = field(default_factory=list)
-    first_token_s: float | None = None
-    """Monotonic clock at the first chunk, or at the answer where it came whole."""
-    chunks: int = 0
-    chunk_bytes: int = 0
-    """Size of the chunks for the client: what a count of our own goes by if no usage comes."""
-    finish_reason: str | None = None
-    dropped: tuple[str, ...] = ()
-    outcome: Outcome = Outcome.OK
-    detail: str = ""
-
-    def begin(self, target: Target) -> None:
-        """Another attempt."""
-        if self.bill is not None:
-            self.earlier_bills.append(self.bill)
-        self.target = target
-        self.usage = self.bill = None
-        self.billable = False
-        self.chunks = self.chunk_bytes = 0
-        self.first_token_s = self.finish_reason = None
-
-    def end(self, outcome: Outcome, duration_s: float, detail: str) -> None:
-        """The attempt under way is over."""
-        assert self.target is not None
-        attempt = Attempt(
-            self.target, outcome, duration_s, detail, self.usage or NO_USAGE, self.bill
-        )
-        self.attempts.append(attempt)
-
-    @property
-    def cost(self) -> Money | None:
-        """What is charged so far, in the currency of the last bill. (Attempts before the last are
-        rarely billed, and more rarely in another currency.)"""
-        bill = self.bill
-        if not self.earlier_bills:
-            return Money(bill.cost_nano, bill.currency) if bill else None
-        bills = [*self.earlier_bills, bill] if bill else self.earlier_bills
-        currency = bills[-1].currency
-        return Money(sum(b.cost_nano for b in bills if b.currency == currency), currency)
-
-    @property
-    def list_cost(self) -> Money | None:
-        """What the answer costs at list price."""
-        return Money(self.bill.list_cost_nano, self.bill.currency) if self.bill else None
-
-    def record(self, now_s: float) -> CallRecord:
-        """The record of the finished call; ``now_s`` on the monotonic clock."""
-        call, plan = self.call, self.plan
-        first_s = self.first_token_s
-        return CallRecord(
-            call_id=call.id,
-            endpoint=call.endpoint,
-            caller=call.caller,
-            outcome=self.outcome,
-            started_at_s=call.started_at_s,
-            duration_s=now_s - call.received_s,
-            requested_model=call.model,
-            task=plan.task if plan else None,
-            route_reason=plan.reason if plan else "",
-            stream=call.stream,
-            target=self.target,
-            attempts=tuple(self.attempts),
-            usage=self.usage or NO_USAGE,
-            cost=self.cost,
-            list_cost=self.list_cost,
-            time_to_first_token_s=None if first_s is None else first_s - call.received_s,
-            chunks=self.chunks,
-            finish_reason=self.finish_reason,
-            detail=self.detail,
-        )

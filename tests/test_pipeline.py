@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import CallError, Outcome
+from gateway.journey import Journey
 from gateway.pipeline import Pipeline
-from gateway.schema import Call, Caller, CallRecord, Journey, Plan, Target, Usage
+from gateway.schema import NO_ALLOWANCES, Call, Caller, CallRecord, Plan, Target, Usage
 
 TARGET = Target("studio", "m-1", "m")
 PLAN = Plan((TARGET,), {"model": "m"}, "task", task="draft")
@@ -54,13 +54,14 @@ class House:
         self.settled.append((hold, record))
         self.enter("settle")
 
-    @contextmanager
-    def admit(self, call: Call) -> Iterator[None]:
+    async def admit(self, call: Call, plan: Plan) -> House:
         self.enter("limits")
-        try:
-            yield
-        finally:
-            self.diary.append("left")
+        return self
+
+    allowances = NO_ALLOWANCES
+
+    def leave(self, record: CallRecord) -> None:
+        self.diary.append("left")
 
     async def send(self, journey: Journey, client: Any) -> None:
         journey.target = TARGET

@@ -5,10 +5,7 @@ Admission answers at once: a call that is one too many is refused with the time 
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-
 from gateway.errors import CallError, Outcome
-from gateway.schema import Call
 
 RETRY_AFTER_S = 1.0
 
@@ -22,15 +19,9 @@ class InFlight:
         self.total = 0
         self._per_key: dict[str, int] = {}
 
-    def admit(self, call: Call) -> AbstractContextManager[None]:
-        """A place among the calls in flight, taken at ``with`` and given back behind it.
-
-        Entering it raises CallError: OVERLOADED for the gateway's bound, RATE_LIMITED for the
-        key's.
-        """
-        return _Place(self, call.caller.key_id)
-
     def enter(self, key: str) -> None:
+        """A place among the calls in flight. Raises CallError: OVERLOADED for the gateway's
+        bound, RATE_LIMITED for the key's."""
         mine = self._per_key.get(key, 0)
         if self.total >= self.max_in_flight or mine >= self.max_per_key:
             raise self._refusal(mine)
@@ -55,19 +46,3 @@ class InFlight:
             f"this key has {mine} calls in flight, its bound; wait for one of them to end",
             retry_after_s=RETRY_AFTER_S,
         )
-
-
-class _Place(AbstractContextManager[None]):
-    """Spelt out because every call takes one: a generator would cost four times as much."""
-
-    __slots__ = ("_key", "_limits")
-
-    def __init__(self, limits: InFlight, key: str) -> None:
-        self._limits = limits
-        self._key = key
-
-    def __enter__(self) -> None:
-        self._limits.enter(self._key)
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._limits.leave(self._key)

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from gateway.budget import amount
 from gateway.errors import CallError, Outcome
+from gateway.journey import Journey
 from gateway.ledger import (
     MICRO,
     NANO,
@@ -23,7 +24,7 @@ from gateway.ledger import (
     Refused,
     Verdict,
 )
-from gateway.schema import Call, Caller, CallRecord, Journey, Money, Plan, Target, Usage
+from gateway.schema import Call, Caller, CallRecord, Money, Plan, Target, Usage
 
 from .billing import bill_unknown, bill_usage, closing_of
 from .bounds import billed_targets, call_bound_nano

@@ -13,7 +13,8 @@ from aiohttp import HttpVersion11, web
 from aiohttp.web import BaseRequest
 
 from gateway.errors import CallError, Outcome
-from gateway.schema import Journey, Money
+from gateway.journey import Journey
+from gateway.schema import Money
 
 DRAIN_CHECK_S = 0.01
 MAX_DRAIN_CHECK_S = 0.1
@@ -75,6 +76,10 @@ class HttpClient:
     def sent(self) -> web.StreamResponse:
         """What to give back to aiohttp once the answer is out."""
         return _SENT if self._stays_open else _SENT_LAST
+
+    @property
+    def committed(self) -> bool:
+        return self.started
 
     async def send_answer(self, journey: Journey, body: bytes) -> None:
         framing = f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 from gateway.contracts import Client, UpstreamResponse
 from gateway.errors import CallError, Outcome
-from gateway.schema import ChatChunk, Event, Journey
+from gateway.journey import Journey
+from gateway.schema import ChatChunk, Event
 
 from .framing import EventSplitter
 from .translation import Translation

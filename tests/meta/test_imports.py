@@ -26,6 +26,7 @@ CONTRACTS = ("contracts", "hookspecs", "openai_compatible", "openai_wire")
 CONFIGURATION = (
     "config",
     "config_prices",
+    "config_limits",
     "config_media_prices",
     "config_price_tables",
     "config_yaml",
@@ -35,7 +36,7 @@ CONFIGURATION = (
     "budget_words",
 )
 LAYER_OF = {
-    **dict.fromkeys(["schema", "errors", "ledger", "budget", "quote"], 0),
+    **dict.fromkeys(["schema", "journey", "errors", "ledger", "budget", "quote"], 0),
     **dict.fromkeys(["report", "report_text"], 0),
     **dict.fromkeys([*CONTRACTS, *CONFIGURATION], 1),
     **dict.fromkeys(ROOMS, 2),

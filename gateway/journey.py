@@ -1,0 +1,116 @@
+"""What is known of a call while it is under way: the one word that changes.
+
+Each room writes down what it decided; the pipeline makes the ``CallRecord`` of it at the end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import Outcome
+from .ledger import Bill
+from .schema import (
+    NO_ALLOWANCES,
+    NO_USAGE,
+    Allowances,
+    Attempt,
+    Call,
+    CallRecord,
+    Money,
+    Plan,
+    Target,
+    Usage,
+)
+
+
+@dataclass(slots=True)
+class Journey:
+    """What is known of one call so far."""
+
+    call: Call
+    plan: Plan | None = None
+    target: Target | None = None
+    """The target that is answering, or was tried last."""
+    attempts: list[Attempt] = field(default_factory=list)
+    hold: Any = None
+    """What the money room set aside for this call."""
+    billable: bool = False
+    """The attempt under way may have reached the provider."""
+    usage: Usage | None = None
+    """Of the attempt under way, and its bill."""
+    bill: Bill | None = None
+    earlier_bills: list[Bill] = field(default_factory=list)
+    first_token_s: float | None = None
+    """Monotonic clock at the first chunk, or at the answer where it came whole."""
+    chunks: int = 0
+    chunk_bytes: int = 0
+    """Size of the chunks for the client: what a count of our own goes by if no usage comes."""
+    finish_reason: str | None = None
+    dropped: tuple[str, ...] = ()
+    allowances: Allowances = NO_ALLOWANCES
+    """What is left of the limits that concern the call, for its client."""
+    replayed: str = ""
+    outcome: Outcome = Outcome.OK
+    detail: str = ""
+
+    def begin(self, target: Target) -> None:
+        """Another attempt."""
+        if self.bill is not None:
+            self.earlier_bills.append(self.bill)
+        self.target = target
+        self.usage = self.bill = None
+        self.billable = False
+        self.chunks = self.chunk_bytes = 0
+        self.first_token_s = self.finish_reason = None
+
+    def end(self, outcome: Outcome, duration_s: float, detail: str) -> None:
+        """The attempt under way is over."""
+        assert self.target is not None
+        attempt = Attempt(
+            self.target, outcome, duration_s, detail, self.usage or NO_USAGE, self.bill
+        )
+        self.attempts.append(attempt)
+
+    @property
+    def cost(self) -> Money | None:
+        """What is charged so far, in the currency of the last bill. (Attempts before the last are
+        rarely billed, and more rarely in another currency.)"""
+        bill = self.bill
+        if not self.earlier_bills:
+            return Money(bill.cost_nano, bill.currency) if bill else None
+        bills = [*self.earlier_bills, bill] if bill else self.earlier_bills
+        currency = bills[-1].currency
+        return Money(sum(b.cost_nano for b in bills if b.currency == currency), currency)
+
+    @property
+    def list_cost(self) -> Money | None:
+        """What the answer costs at list price."""
+        return Money(self.bill.list_cost_nano, self.bill.currency) if self.bill else None
+
+    def record(self, now_s: float) -> CallRecord:
+        """The record of the finished call; ``now_s`` on the monotonic clock."""
+        call, plan = self.call, self.plan
+        first_s = self.first_token_s
+        return CallRecord(
+            call_id=call.id,
+            endpoint=call.endpoint,
+            caller=call.caller,
+            outcome=self.outcome,
+            started_at_s=call.started_at_s,
+            duration_s=now_s - call.received_s,
+            requested_model=call.model,
+            task=plan.task if plan else None,
+            route_reason=plan.reason if plan else "",
+            stream=call.stream,
+            target=self.target,
+            attempts=tuple(self.attempts),
+            usage=self.usage or NO_USAGE,
+            cost=self.cost,
+            list_cost=self.list_cost,
+            time_to_first_token_s=None if first_s is None else first_s - call.received_s,
+            chunks=self.chunks,
+            finish_reason=self.finish_reason,
+            replayed=self.replayed,
+            detail=self.detail,
+        )

@@ -1,0 +1,66 @@
+"""The words of limits: buckets, what a call takes of them, and who keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, Protocol
+
+Kind = Literal["requests", "tokens", "concurrency"]
+
+
+class Bucket(NamedTuple):
+    """One limit of one subject. Full it holds ``capacity``; it fills by ``per_minute``.
+
+    Of a concurrency there is no filling: what was taken comes back when the call ends.
+    """
+
+    name: str
+    """Names limit and subject, and so the bucket wherever it is kept: ``key=k_1 tokens``."""
+    kind: Kind
+    capacity: int
+    per_minute: int = 0
+
+
+class Take(NamedTuple):
+    """What a call wants of a bucket."""
+
+    bucket: Bucket
+    amount: int
+
+
+class Level(NamedTuple):
+    """What is left in a bucket, never below 0, and when it is full again."""
+
+    remaining: int
+    full_in_s: float
+
+
+class Granted(NamedTuple):
+    """All of it was taken. ``takes`` are to be settled once the call is over."""
+
+    takes: tuple[Take, ...]
+    levels: tuple[Level, ...]
+
+
+class Denied(NamedTuple):
+    """Nothing was taken, because of this one bucket (of several, the one that takes longest)."""
+
+    take: Take
+    level: Level
+    wait_s: float
+    """Until there is enough in all of them, if nobody else takes any."""
+
+
+class BucketStore(Protocol):
+    """Where buckets are kept: in this process, or in Redis for all processes and machines."""
+
+    async def take(self, takes: Sequence[Take]) -> Granted | Denied:
+        """All or nothing, in one step. More than a bucket's capacity is let through once the
+        bucket is full, and leaves it in debt: otherwise it could never be let through.
+
+        Raises CallError(LIMITS_UNAVAILABLE) if the store cannot be reached.
+        """
+
+    def settle(self, granted: Granted, used_tokens: int) -> None:
+        """The call is over: places come back, and token buckets are charged what was used in
+        place of what was reserved. Never blocks and never fails."""
