@@ -1,7 +1,8 @@
 """Several processes on one port: starts them, passes signals on, and replaces one that dies.
 
 Each worker is this same command with ``DAOBO_WORKER`` set to its number. The kernel spreads
-connections over them (SO_REUSEPORT).
+connections over them (SO_REUSEPORT). Each holds the reading end of a pipe whose other end is the
+supervisor's alone: workers whose supervisor was killed see it close, and stop as if told to.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 POLL_S = 0.1
 RESTART_PAUSE_S = 1.0
 START_S = 5.0
 """A worker that fails sooner than this has not been able to start."""
 STOPS = frozenset({signal.SIGTERM, signal.SIGINT})
+LIFELINE = "DAOBO_LIFELINE"
+"""The variable that tells a worker the number of its end of the pipe."""
 
 
 def supervise(count: int, command: Sequence[str]) -> int:
@@ -31,7 +34,8 @@ def supervise(count: int, command: Sequence[str]) -> int:
     for name in (*STOPS, signal.SIGHUP):
         # The loop below passes signals on: a handler could miss a worker that is being started.
         signal.signal(name, lambda number, _: received.append(number))
-    workers = [_Worker(command, index) for index in range(count)]
+    lifeline, _held = os.pipe()
+    workers = [_Worker(command, index, lifeline) for index in range(count)]
     stopping = False
     while True:
         time.sleep(POLL_S)
@@ -53,8 +57,9 @@ def supervise(count: int, command: Sequence[str]) -> int:
 class _Worker:
     """One process after another under the same number."""
 
-    def __init__(self, command: Sequence[str], index: int) -> None:
+    def __init__(self, command: Sequence[str], index: int, lifeline: int) -> None:
         self._command = command
+        self._lifeline = lifeline
         self._index = index
         self._restarts = 0
         self._ended_s: float | None = None
@@ -88,7 +93,20 @@ class _Worker:
             self._start()
 
     def _start(self) -> None:
-        environ = {**os.environ, "DAOBO_WORKER": str(self._index), "DAOBO_WORKERS": "1"}
+        environ = {
+            **os.environ,
+            "DAOBO_WORKER": str(self._index),
+            "DAOBO_WORKERS": "1",
+            LIFELINE: str(self._lifeline),
+        }
         # Its own process group: a Ctrl-C reaches the workers once, through the supervisor.
-        self.process = subprocess.Popen(self._command, env=environ, process_group=0)  # noqa: S603
+        self.process = subprocess.Popen(  # noqa: S603
+            self._command, env=environ, process_group=0, pass_fds=(self._lifeline,)
+        )
         self._started_s = time.monotonic()
+
+
+def lifeline(environ: Mapping[str, str]) -> int | None:
+    """The descriptor of a worker that can be read from once its supervisor is gone."""
+    number = environ.get(LIFELINE)
+    return int(number) if number is not None else None

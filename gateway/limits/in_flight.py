@@ -19,6 +19,15 @@ class InFlight:
         self.total = 0
         self._per_key: dict[str, int] = {}
 
+    @property
+    def callers(self) -> int:
+        """Keys that have calls in flight."""
+        return len(self._per_key)
+
+    def of(self, key: str) -> int:
+        """The key's calls in flight."""
+        return self._per_key.get(key, 0)
+
     def enter(self, key: str) -> None:
         """A place among the calls in flight. Raises CallError: OVERLOADED for the gateway's
         bound, RATE_LIMITED for the key's."""

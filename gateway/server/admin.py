@@ -19,10 +19,10 @@ from gateway.errors import CallError, Outcome
 from gateway.ledger import MICRO, HoldRequest
 
 from .auth import AdminKeyRing, authenticate_admin
-from .bodies import read_json
-from .replies import error_reply, json_reply
+from .bodies import BodyLimits, read_json
+from .refusals import error_reply, json_reply
 
-MAX_BODY_BYTES = 64 * 1024
+BODY_LIMITS = BodyLimits(64 * 1024)
 MAX_HOLDS = 1000
 FIELDS = ("scope", "cap", "currency", "window", "mode", "warn_at_percent")
 
@@ -106,7 +106,7 @@ class Admin:
         return _listing(await asyncio.to_thread(self._book.balances))
 
     async def _put(self, request: web.Request) -> Mapping[str, Any]:
-        body, _ = await read_json(request, MAX_BODY_BYTES)
+        body, _ = await read_json(request, BODY_LIMITS)
         budget = asked_budget(body, self._known())
         return _listing(await asyncio.to_thread(self._book.put, budget))
 
@@ -125,6 +125,34 @@ class Admin:
         now_s = self._wall_clock()
         data = [_hold_fields(hold, is_alive, now_s) for hold, is_alive in holds[:MAX_HOLDS]]
         return {"object": "list", "data": data, "has_more": len(holds) > MAX_HOLDS}
+
+
+def nothing_there(app: web.Application) -> Handler:
+    """The last route of the operators' listener: what no other one serves."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        there = {
+            resource.canonical: {route.method for route in resource}
+            for resource in app.router.resources()
+        }
+        there.pop("/{path}", None)
+        methods = there.get(request.path)
+        if methods is None:
+            served = ", ".join(sorted(there))
+            error = CallError(
+                Outcome.UNKNOWN_PATH,
+                f"there is nothing at {request.path[:200]} for operators; served are {served}. "
+                "Calls of clients go to the other port.",
+            )
+        else:
+            error = CallError(
+                Outcome.METHOD_NOT_ALLOWED,
+                f"{request.path} is served with {' and '.join(sorted(methods - {'HEAD'}))}, "
+                f"not {request.method}",
+            )
+        return error_reply(error, f"adm_{secrets.token_hex(10)}")
+
+    return handle
 
 
 def asked_budget(body: Mapping[str, Any], known: Known) -> Budget:

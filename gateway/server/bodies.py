@@ -1,228 +1,138 @@
-"""Reads request bodies, strictly: what was checked is exactly what is sent on.
-
-orjson already refuses NaN, trailing bytes, lone surrogates and broken UTF-8, and 254 levels is
-as deep as it writes. It accepts duplicate keys, so those are looked for, but only where a body
-is not byte for byte what orjson itself would write: SDKs send just that, and an object that
-survives the round trip unchanged cannot have held a key twice.
-"""
+"""Reads request bodies: not too large, not too slow, unpacked, and JSON."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-import orjson
 from aiohttp import StreamReader, web
+from multidict import istr
 
 from gateway.errors import CallError, Outcome
 
-SLOW_BODY_S = 30.0
-MIN_BODY_BYTES_PER_S = 1024
-"""What a client may take its time for: half a minute, and a second for each KiB that came."""
+from .strict_json import invalid, is_work, parse_object
 
-LOOP_BYTES = 256 * 1024
-"""Larger bodies are parsed in a worker thread, so that the event loop never waits for them."""
+_CONTENT_TYPE = istr("Content-Type")
+_CONTENT_ENCODING = istr("Content-Encoding")
+_EXPECT = istr("Expect")
+CODINGS = frozenset({"gzip", "deflate", "br", "zstd", "identity"})
+CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 
-
-async def read_json(request: web.Request, max_bytes: int) -> tuple[dict[str, Any], int]:
-    """The body's object and its size in bytes, as ``parse_object`` counts. Raises CallError."""
-    raw = await read_body(request, max_bytes)
-    if len(raw) > LOOP_BYTES:
-        return await asyncio.to_thread(parse_object, raw)
-    return parse_object(raw)
+_large_bodies = ThreadPoolExecutor(1, "daobo-bodies")
+"""One thread for large bodies: parsing keeps the interpreter to itself, and two such threads would
+keep the event loop waiting twice as long."""
 
 
-async def read_body(request: web.Request, max_bytes: int) -> bytes:
+class BodyLimits(NamedTuple):
+    """What a client may send, and how slowly: at least ``timeout_s`` times
+    ``min_bytes_per_s`` bytes, or the rest of the body, in each stretch of ``timeout_s``."""
+
+    max_bytes: int
+    timeout_s: float = 30.0
+    min_bytes_per_s: int = 1024
+
+
+async def read_json(
+    request: web.Request,
+    limits: BodyLimits,
+    check: Callable[[dict[str, Any]], None] = lambda body: None,
+) -> tuple[dict[str, Any], int]:
+    """The body's object, checked, and its size in bytes as ``parse_object`` counts. Raises
+    CallError."""
+    raw = await read_body(request, limits)
+    try:
+        if is_work(raw):
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(_large_bodies, _checked, raw, check)
+        return _checked(raw, check)
+    except CallError as error:
+        if error.param is None:
+            error.message += _other_type(request.headers.get(_CONTENT_TYPE, ""))
+        raise
+
+
+def _checked(raw: bytes, check: Callable[[dict[str, Any]], None]) -> tuple[dict[str, Any], int]:
+    body, size = parse_object(raw)
+    check(body)
+    return body, size
+
+
+async def read_body(request: web.Request, limits: BodyLimits) -> bytes:
     """All of the body, unpacked. Raises CallError."""
-    if request.content_length is not None and request.content_length > max_bytes:
-        raise _too_large(max_bytes)
-    return await _read(request.content, max_bytes)
-
-
-async def _read(content: StreamReader, max_bytes: int) -> bytes:
+    headers = request.headers
+    if _CONTENT_ENCODING in headers:
+        _refuse_coding(headers[_CONTENT_ENCODING])
+    if charset := _foreign_charset(headers.get(_CONTENT_TYPE, "")):
+        raise invalid(f"the body is said to be {charset}; JSON is UTF-8, send it so")
+    if request.content_length is not None and request.content_length > limits.max_bytes:
+        raise _too_large(limits.max_bytes)
+    content = request.content
     if content.is_eof() and content.exception() is None:  # it came together with its head
         whole = content.read_nowait()
-        if len(whole) > max_bytes:
-            raise _too_large(max_bytes)
+        if len(whole) > limits.max_bytes:
+            raise _too_large(limits.max_bytes)
         return whole
+    if _EXPECT in headers and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    return await _read_slowly(content, limits)
+
+
+async def _read_slowly(content: StreamReader, limits: BodyLimits) -> bytes:
     pieces: list[bytes] = []
-    size = 0
-    began_s = asyncio.get_running_loop().time()
+    size, counted = 0, 0
+    quota = int(limits.timeout_s * limits.min_bytes_per_s)
+    loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout(None if content.is_eof() else SLOW_BODY_S) as patience:
+        async with asyncio.timeout(None if content.is_eof() else limits.timeout_s) as patience:
             while piece := await content.readany():
                 pieces.append(piece)
                 size += len(piece)
-                if size > max_bytes:
-                    raise _too_large(max_bytes)
-                if not content.is_eof():
-                    patience.reschedule(began_s + SLOW_BODY_S + size / MIN_BODY_BYTES_PER_S)
+                if size > limits.max_bytes:
+                    raise _too_large(limits.max_bytes)
+                if size - counted >= quota and not content.is_eof():
+                    counted = size
+                    patience.reschedule(loop.time() + limits.timeout_s)
     except TimeoutError:
         raise CallError(
-            Outcome.REQUEST_TIMEOUT, f"only {size} bytes of the body came in time; send it again"
+            Outcome.REQUEST_TIMEOUT,
+            f"only {size} bytes of the body came in time (server.body_timeout_s, "
+            "server.min_body_bytes_per_s); send it again",
         ) from None
     except web.RequestPayloadError:
-        raise _invalid(
+        raise invalid(
             "the body cannot be read: its chunks or its content-encoding are broken"
         ) from None
     return b"".join(pieces)
 
 
-def parse_object(raw: bytes) -> tuple[dict[str, Any], int]:
-    """A JSON object and its size. Raises CallError(INVALID_REQUEST) saying where it breaks."""
-    body, size = parse_json(raw)
-    if not isinstance(body, dict):
-        raise _invalid(f"the body is a JSON {_json_type(body)}; an object is expected")
-    return body, size
+def _refuse_coding(coding: str) -> None:
+    if coding.strip().lower() not in CODINGS:
+        raise invalid(
+            f"the body's content-encoding is not understood; send one of "
+            f"{', '.join(sorted(CODINGS))}, or none"
+        )
 
 
-def parse_json(raw: bytes) -> tuple[Any, int]:
-    """Any JSON value, and its size in bytes without spaces and escapes: the same body has the
-    same size, and is held and quoted at the same amount, whichever client wrote it. Raises
-    CallError(INVALID_REQUEST)."""
-    if not raw:
-        raise _invalid("the body is empty; a JSON object is expected")
-    try:
-        body = orjson.loads(raw)
-        canonical = orjson.dumps(body)
-    except orjson.JSONDecodeError as error:
-        raise _invalid(f"the body is not valid JSON: {error}") from None
-    except orjson.JSONEncodeError:
-        raise _invalid("the body is nested too deeply") from None
-    if canonical != raw:
-        _refuse_duplicates(raw)
-    return body, len(canonical)
+@lru_cache(maxsize=256)
+def _foreign_charset(content_type: str) -> str | None:
+    """A charset that JSON is not written in, in a form that can be shown."""
+    for parameter in content_type.split(";")[1:]:
+        name, _, value = parameter.partition("=")
+        charset = value.strip().strip("\"'").lower()
+        if name.strip().lower() == "charset" and charset not in CHARSETS:
+            return ascii(charset[:40])
+    return None
 
 
-def _refuse_duplicates(raw: bytes) -> None:
-    def check(pairs: list[tuple[str, Any]]) -> None:
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise _invalid(f"the key {key[:100]!r} stands twice in one object", key[:100])
-            seen.add(key)
-
-    json.loads(raw, object_pairs_hook=check)
-
-
-def check_chat(body: dict[str, Any]) -> None:
-    """The fields that the gateway itself reads; all others are the upstream's business."""
-    _check_model(body)
-    messages = body.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise _wrong("messages", "a non-empty list", messages)
-    for index, message in enumerate(messages):
-        _check_message(message, index)
-    _check_fields(body)
-
-
-def _check_fields(body: dict[str, Any]) -> None:
-    for name, value in body.items():
-        if value is not None and (rule := _RULES.get(name)) is not None:
-            expected, holds = rule
-            if not holds(value):
-                raise _wrong(name, expected, value)
-
-
-_LARGEST = (1 << 53) - 1
-"""Beyond it a JSON number is not the same number for everybody."""
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_positive(value: Any) -> bool:
-    return _is_whole(value) and 1 <= value <= _LARGEST
-
-
-def _is_list_of_objects(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
-
-
-_FLAG = ("true or false", lambda value: isinstance(value, bool))
-_WHOLE = ("a whole number", _is_whole)
-_POSITIVE = ("a whole number between 1 and 9007199254740991", _is_positive)
-_NUMBER = ("a number", _is_number)
-_OBJECT = ("an object", lambda value: isinstance(value, dict))
-_OBJECTS = ("a list of objects", _is_list_of_objects)
-
-_RULES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
-    "stream": _FLAG,
-    "parallel_tool_calls": _FLAG,
-    "logprobs": _FLAG,
-    "store": _FLAG,
-    "max_tokens": _POSITIVE,
-    "max_completion_tokens": _POSITIVE,
-    "n": _POSITIVE,
-    "seed": _WHOLE,
-    "top_logprobs": _WHOLE,
-    "temperature": _NUMBER,
-    "top_p": _NUMBER,
-    "presence_penalty": _NUMBER,
-    "frequency_penalty": _NUMBER,
-    "tools": _OBJECTS,
-    "functions": _OBJECTS,
-    "stream_options": _OBJECT,
-    "metadata": _OBJECT,
-    "response_format": _OBJECT,
-}
-"""What each field must be where it is not null, in words and as a test."""
-
-
-def _check_message(message: Any, at: int) -> None:
-    where = f"messages[{at}]"
-    if not isinstance(message, dict):
-        raise _wrong(where, "an object", message)
-    if not isinstance(message.get("role"), str):
-        raise _wrong(f"{where}.role", "a string", message.get("role"))
-    content = message.get("content")
-    if isinstance(content, str) or content is None:
-        return
-    if not isinstance(content, list):
-        raise _wrong(f"{where}.content", "a string, a list of parts or null", content)
-    for index, part in enumerate(content):
-        if not isinstance(part, dict) or not isinstance(part.get("type"), str):
-            raise _wrong(f"{where}.content[{index}]", "an object with a type", part)
-        if part["type"] == "text" and not isinstance(part.get("text"), str):
-            raise _wrong(f"{where}.content[{index}].text", "a string", part.get("text"))
-
-
-def check_embeddings(body: dict[str, Any]) -> None:
-    _check_model(body)
-    if not isinstance(body.get("input"), str | list) or body["input"] in ("", []):
-        raise _wrong("input", "a non-empty string or list", body.get("input"))
-    if body.get("encoding_format") not in (None, "float", "base64"):
-        raise _wrong("encoding_format", "'float' or 'base64'", body["encoding_format"])
-    _check_fields(body)
-
-
-def _check_model(body: dict[str, Any]) -> None:
-    if not isinstance(body.get("model"), str) or not body["model"]:
-        raise _wrong("model", "a string naming a task, a model or a target", body.get("model"))
-
-
-def _json_type(value: Any) -> str:
-    names = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
-    return names.get(type(value), "number")
-
-
-def _wrong(where: str, expected: str, got: Any) -> CallError:
-    if isinstance(got, dict | list | str | None):
-        shown = _json_type(got) if got or got is None else f"an empty {_json_type(got)}"
-    else:
-        shown = repr(got)
-    return _invalid(f"{where} must be {expected}, not {shown}", where)
-
-
-def _invalid(message: str, param: str | None = None) -> CallError:
-    return CallError(Outcome.INVALID_REQUEST, message, param=param)
+def _other_type(content_type: str) -> str:
+    """For a body that cannot be read: what its sender thinks it is."""
+    said = content_type.partition(";")[0].strip().lower()
+    if not said or said.endswith("json"):
+        return ""
+    return f" (its content-type is {said[:60]!a}; application/json is expected)"
 
 
 def _too_large(max_bytes: int) -> CallError:

@@ -11,8 +11,11 @@ from multidict import istr
 from gateway.schema import Call, Caller
 
 from .attribution import admitted_hold, attributed
-from .bodies import check_chat, check_embeddings, read_json
+from .bodies import BodyLimits, read_json
+from .fields import check_chat, check_embeddings
+from .kept_answers import idempotency_key, wants_kept
 from .paths import Match
+from .priority import asked_priority
 
 TASK = istr("X-Daobo-Task")
 NOBODY = Caller("none")
@@ -45,13 +48,16 @@ class Arrival(NamedTuple):
 
 
 async def read_call(
-    request: web.Request, matched: Match, caller: Caller, arrival: Arrival, max_body_bytes: int
+    request: web.Request, matched: Match, caller: Caller, arrival: Arrival, limits: BodyLimits
 ) -> Call:
     """Reads the body and checks it. Raises CallError."""
-    body, body_bytes = await read_json(request, max_body_bytes)
-    if matched.model is not None:
-        body["model"] = matched.model
-    CHECKS[matched.endpoint](body)
+
+    def check(body: dict[str, Any]) -> None:
+        if matched.model is not None:
+            body["model"] = matched.model
+        CHECKS[matched.endpoint](body)
+
+    body, body_bytes = await read_json(request, limits, check)
     options, headers = body.get("stream_options"), request.headers
     return Call(
         id=arrival.call_id,
@@ -66,4 +72,7 @@ async def read_call(
         include_usage=bool(options and options.get("include_usage")),
         task_hint=headers.get(TASK),
         admitted_hold=admitted_hold(headers),
+        priority=asked_priority(headers),
+        cache=wants_kept(headers),
+        idempotency_key=idempotency_key(headers),
     )

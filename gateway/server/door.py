@@ -6,20 +6,28 @@ import itertools
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Protocol
 
 from aiohttp import web
 
+from gateway.config import ServerConfig
 from gateway.errors import CallError, Outcome
 from gateway.pipeline import Pipeline
 from gateway.schema import Caller
 
 from .auth import KeyRing, authenticate
+from .bodies import BodyLimits
 from .calls import CHECKS, Arrival, read_call
-from .models import Listing, get_model, list_models
+from .heartbeat import Heartbeat
+from .models import Listing, StateOf, get_model, list_models
 from .paths import ENDPOINTS, Match, match, unknown_path
 from .quotes import QuoteDesk, Quoter
-from .replies import HttpClient, error_reply, header_text, json_reply
+from .refusals import header_text, json_reply, send_error
+from .replies import HttpClient
+
+MAX_BODY_BYTES: Mapping[str, int] = {"embeddings": 16 * 1024 * 1024, "quote_hold": 64 * 1024}
+"""Endpoints that need less than ``server.max_body_bytes``."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +36,28 @@ class Serving:
 
     pipeline: Pipeline
     listing: Listing
-    max_body_bytes: int
+    state_of: StateOf
+    server: ServerConfig
     quoter: Quoter
+
+    @cached_property
+    def _body_limits(self) -> dict[str, BodyLimits]:
+        return {}
+
+    def limits_of_body(self, endpoint: str) -> BodyLimits:
+        """What a client may send to an endpoint."""
+        known = self._body_limits.get(endpoint)
+        if known is None:
+            server = self.server
+            most = min(server.max_body_bytes, MAX_BODY_BYTES.get(endpoint, server.max_body_bytes))
+            known = BodyLimits(most, server.body_timeout_s, server.min_body_bytes_per_s)
+            self._body_limits[endpoint] = known
+        return known
+
+
+class Overload(Protocol):
+    def refusal(self, key: str) -> CallError | None:
+        """What to tell another call of the key; None if it may begin."""
 
 
 class Door:
@@ -44,6 +72,7 @@ class Door:
         serving: Callable[[], Serving],
         ring: KeyRing,
         quotes: QuoteDesk,
+        overload: Overload,
         not_ready: Callable[[], str | None],
         wall_clock: Callable[[], float],
         clock: Callable[[], float],
@@ -51,6 +80,8 @@ class Door:
         self._serving = serving
         self._ring = ring
         self._quotes = quotes
+        self._overload = overload
+        self._heartbeat = Heartbeat(lambda: serving().server.heartbeat_s)
         self._not_ready = not_ready
         self._wall_clock = wall_clock
         self._clock = clock
@@ -62,8 +93,8 @@ class Door:
         The paths that SDKs use have routes of their own because those are found by a hash.
         """
         for endpoint in ENDPOINTS:
-            app.router.add_route("*", f"/v1/{endpoint}", self.handle)
-        app.router.add_route("*", "/{path:(?s:.*)}", self.handle)
+            app.router.add_route("*", f"/v1/{endpoint}", self.handle, expect_handler=_continue)
+        app.router.add_route("*", "/{path:(?s:.*)}", self.handle, expect_handler=_continue)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         serving = self._serving()
@@ -77,16 +108,29 @@ class Door:
             caller = authenticate(request.headers, self._ring)
             if endpoint not in CHECKS:
                 return await self._beside_calls(request, matched, caller, arrival, serving)
-            call = await read_call(request, matched, caller, arrival, serving.max_body_bytes)
+            if (overloaded := self._overload.refusal(caller.key_id)) is not None:
+                # Counted, and not put on record: that would cost as much as the rest of it.
+                return send_error(request, overloaded, arrival.call_id, self._is_leaving())
+            limits = serving.limits_of_body(endpoint)
+            call = await read_call(request, matched, caller, arrival, limits)
         except Exception as error:  # what nobody foresaw is told in the shape of all errors, too
             told = serving.pipeline.refuse(arrival.refused(endpoint), error)
-            return error_reply(told, arrival.call_id)
-        client = HttpClient(request, call.id, lambda: self._not_ready() is not None)
+            is_last = self._is_leaving() or told.outcome is Outcome.REQUEST_TIMEOUT
+            return send_error(request, told, arrival.call_id, is_last)
+        client = HttpClient(request, call.id, self._is_leaving, serving.server.write_timeout_s)
+        if call.stream:
+            self._heartbeat.join(client)
         try:
             await serving.pipeline.answer(call, client)
         except CallError as error:
             return await client.fail(error)
+        finally:
+            if call.stream:
+                self._heartbeat.leave(client)
         return client.sent
+
+    def _is_leaving(self) -> bool:
+        return self._not_ready() is not None
 
     async def _beside_calls(
         self,
@@ -98,9 +142,14 @@ class Door:
     ) -> web.Response:
         """What sends nothing upstream. Raises CallError."""
         if matched.endpoint in ("models", "model"):
-            return _lookup(serving.listing, matched, arrival.call_id)
+            return _lookup(serving, matched, arrival.call_id)
         return await self._quotes.answer(
-            request, matched, caller, arrival, serving.quoter, serving.max_body_bytes
+            request,
+            matched,
+            caller,
+            arrival,
+            serving.quoter,
+            serving.limits_of_body(matched.endpoint),
         )
 
     def _health(self, endpoint: str) -> web.Response:
@@ -109,6 +158,11 @@ class Door:
             {"status": "not ready", "reason": reason} if reason else {"status": "ok"}
         )
         return json_reply(body, status=503 if reason else 200)
+
+
+async def _continue(request: web.Request) -> None:
+    """Answers no ``Expect: 100-continue``: that is done where the body is read, once it is known
+    that it will be."""
 
 
 def _matched(request: web.Request) -> Match:
@@ -126,10 +180,10 @@ def _matched(request: web.Request) -> Match:
     return found
 
 
-def _lookup(listing: Listing, matched: Match, call_id: str) -> web.Response:
+def _lookup(serving: Serving, matched: Match, call_id: str) -> web.Response:
     body: Mapping[str, Any]
     if matched.endpoint == "models":
-        body = list_models(listing)
+        body = list_models(serving.listing, serving.state_of)
     else:
-        body = get_model(listing, matched.model or "")
+        body = get_model(serving.listing, matched.model or "", serving.state_of)
     return json_reply(body, headers={"x-request-id": call_id})

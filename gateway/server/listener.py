@@ -1,23 +1,161 @@
-"""The listener's protocol: requests that are no HTTP get the same kind of answer as all others.
+"""The listener's protocol: who is slow, who is one too many, and what is no HTTP.
 
-aiohttp answers them itself, in plain text that repeats what came, and logs a traceback for each.
-It has no setting for that; the three private names used here are all there is of it.
+aiohttp has no deadline for a request's head, no bound on connections, and answers what it cannot
+read in plain text that repeats what came, with a traceback in the log. It has no settings for that.
+The private names of its ``RequestHandler`` that are used here are all there is of it:
+``_messages`` (requests that are read and not begun), ``_waiter`` (pending while a connection waits
+for one), ``_keepalive_handle`` (its timer, set here and so never by itself) and
+``_next_keepalive_close_time`` (with a keep-alive of 0, when the last answer was out).
 """
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol, cast
 
 from aiohttp import web
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import _ErrInfo
 
 from gateway.errors import CallError, Outcome
 
-from .replies import error_reply
+from .http_rules import fault_of, require_strict_parser
+from .refusals import error_bytes, error_reply
+from .write_watch import unsent_bytes
+
+TURN_AWAY_S = 1.0
+"""How long a client that is one too many may take to send something and be told."""
+MAX_TURNED_AWAY = 256
+"""How many are told at the same time; above it they are closed without a word."""
+LINGER_S = 5.0
+"""How long the rest of a body is read and dropped behind an answer that did not wait for it."""
+UNSENT_BYTES = 16 * 1024
+"""What may wait in this process for a slow client, beyond the kernel's buffer and the one write
+that passes it; then its upstream is paused."""
+STALLED_LOOKS = 5
+"""So many times in a row a client has taken nothing before it counts as stalled."""
+_GRAIN_S = 0.002
+"""Loops round timers to a millisecond and may fire that much early."""
+
+
+class ListenerSettings(Protocol):
+    """What ``server:`` of the configuration says of connections."""
+
+    @property
+    def head_timeout_s(self) -> float: ...
+
+    @property
+    def idle_timeout_s(self) -> float: ...
+
+    @property
+    def write_timeout_s(self) -> float: ...
+
+    @property
+    def max_connections(self) -> int: ...
+
+    @property
+    def allowed_hosts(self) -> tuple[str, ...]: ...
 
 
 class Connection(web.RequestHandler):
     """One client's connection."""
+
+    __slots__ = ("_head_began_s", "_settings", "_still_looks", "_unsent_bytes", "_was_asked")
+
+    def __init__(self, settings: Callable[[], ListenerSettings], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._settings = settings
+        self._head_began_s: float | None = None
+        self._was_asked = False
+        self._unsent_bytes = self._still_looks = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        cast(asyncio.Transport, transport).set_write_buffer_limits(high=UNSENT_BYTES)
+        self._head_began_s = self._loop.time()
+        settings = self._settings()
+        self._keepalive_handle = self._loop.call_later(
+            min(settings.head_timeout_s, settings.idle_timeout_s), self._look_at_clock
+        )
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._messages:
+            self._head_began_s = None
+            self._refuse_faulty()
+        elif (waiter := self._waiter) is not None and not waiter.done():
+            self._head_goes_on()
+
+    def _refuse_faulty(self) -> None:
+        """Put an error in the place of a request whose head is wrong; nothing after it counts."""
+        messages, allowed_hosts = self._messages, self._settings().allowed_hosts
+        for at, (message, _) in enumerate(messages):
+            if isinstance(message, _ErrInfo):
+                continue
+            if (fault := fault_of(message, allowed_hosts)) is not None:
+                while len(messages) > at:
+                    messages.pop()
+                messages.append((_ErrInfo(400, fault, fault.message), EMPTY_PAYLOAD))
+                return
+
+    def _head_goes_on(self) -> None:
+        """Bytes came, and the head is not complete."""
+        self._was_asked = True
+        if self._head_began_s is None:
+            self._head_began_s = self._loop.time()
+            if self._keepalive_handle is not None:
+                self._keepalive_handle.cancel()
+            self._keepalive_handle = self._loop.call_later(
+                self._settings().head_timeout_s, self._look_at_clock
+            )
+
+    def _look_at_clock(self) -> None:
+        """The one timer of a connection: it works out what is due when it rings, so that a request
+        neither sets nor moves one."""
+        self._keepalive_handle = None
+        transport = self.transport
+        if transport is None:
+            return
+        # What the kernel has taken is on its way; only beyond that can a client be stalling.
+        left_bytes = unsent_bytes(transport) if transport.get_write_buffer_size() else 0
+        now_s = self._loop.time()
+        due_s = self._due_s(now_s, left_bytes)
+        self._unsent_bytes = left_bytes
+        if due_s - now_s <= _GRAIN_S:
+            self._give_up(transport, left_bytes)
+        else:
+            self._keepalive_handle = self._loop.call_at(due_s, self._look_at_clock)
+
+    def _due_s(self, now_s: float, left_bytes: int) -> float:
+        settings = self._settings()
+        if self._waiter is None or self._waiter.done():  # a request is being answered
+            # A client that takes something now and then may leave as much as before by chance, but
+            # not time after time.
+            still = left_bytes > 0 and left_bytes == self._unsent_bytes
+            self._still_looks = self._still_looks + 1 if still else 0
+            if self._still_looks >= STALLED_LOOKS:
+                return now_s
+            return now_s + min(
+                settings.write_timeout_s / (STALLED_LOOKS + 2), settings.idle_timeout_s
+            )
+        if self._head_began_s is not None:
+            return self._head_began_s + settings.head_timeout_s
+        return self._next_keepalive_close_time + settings.idle_timeout_s
+
+    def _give_up(self, transport: asyncio.WriteTransport, left_bytes: int) -> None:
+        if left_bytes:  # whoever takes nothing would keep an orderly close waiting for ever
+            transport.abort()
+            return
+        if self._head_began_s is not None and self._was_asked:
+            error = CallError(
+                Outcome.REQUEST_TIMEOUT,
+                "the head of the request did not come within "
+                f"{self._settings().head_timeout_s:g} s (server.head_timeout_s); send it again",
+            )
+            transport.write(error_bytes(error, _new_id(), stays_open=False))
+        self.force_close()
 
     def handle_error(
         self,
@@ -27,8 +165,11 @@ class Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """The answer to a request that never reached the door, or that broke it."""
-        call_id = f"req_{secrets.token_hex(10)}"
-        if status == 400:
+        call_id = _new_id()
+        if isinstance(exc, CallError):
+            error = exc
+            self.logger.warning("%s: %s", call_id, error.message)
+        elif status == 400:
             # Behind the colon stands what came, and that may be somebody's key.
             what = (message or "").partition(":")[0].partition("\n")[0][:100]
             error = CallError(Outcome.INVALID_REQUEST, f"this cannot be read as HTTP: {what}")
@@ -48,20 +189,77 @@ class Connection(web.RequestHandler):
             super().log_exception(*args, **kwargs)
 
 
+def _new_id() -> str:
+    return f"req_{secrets.token_hex(10)}"
+
+
+class _OneTooMany(asyncio.Protocol):
+    """A connection above the bound: its first request gets a 503, and that is all."""
+
+    def __init__(self, server: _Server) -> None:
+        self._server = server
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._answered = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._server.turned_away += 1
+        if self._server.turned_away > MAX_TURNED_AWAY:
+            self._transport.abort()
+        else:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(TURN_AWAY_S, self._transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        if self._transport is None or self._answered:
+            return
+        self._answered = True
+        error = CallError(
+            Outcome.OVERLOADED,
+            "the gateway has as many connections as it may (server.max_connections); "
+            "try again in a second",
+        )
+        self._transport.write(error_bytes(error, _new_id(), stays_open=False))
+        # Closed while the rest of a request is on its way, the answer would be lost to a reset.
+        self._transport.write_eof()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._server.turned_away -= 1
+        if self._timer is not None:
+            self._timer.cancel()
+
+
 class _Server(web.Server):
-    def __call__(self) -> Connection:
-        return Connection(self, loop=self._loop, **self._kwargs)
+    turned_away = 0
+    settings: Callable[[], ListenerSettings]
+
+    def __call__(self) -> Any:
+        if len(self._connections) >= self.settings().max_connections:
+            return _OneTooMany(self)
+        return Connection(self.settings, self, loop=self._loop, **self._kwargs)
 
 
 class Listener(web.AppRunner):
-    """Runs an application on connections of this module's kind."""
+    """Runs an application on connections of this module's kind. ``settings`` is asked anew each
+    time, so that a reload counts for connections that are open."""
+
+    def __init__(
+        self, app: web.Application, settings: Callable[[], ListenerSettings], **kwargs: Any
+    ) -> None:
+        """Raises ConfigError if aiohttp is not the strict one."""
+        require_strict_parser()
+        super().__init__(app, keepalive_timeout=0, lingering_time=LINGER_S, **kwargs)
+        self._settings = settings
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        return _Server(
+        server = _Server(
             made.request_handler,
             request_factory=made.request_factory,
             handler_cancellation=made.handler_cancellation,
             loop=made._loop,
             **made._kwargs,
         )
+        server.settings = self._settings
+        return server

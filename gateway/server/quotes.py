@@ -20,13 +20,14 @@ from gateway.quote import Asked, Quote, QuoteRow
 from gateway.schema import Caller
 
 from .attribution import attributed
-from .bodies import parse_json, parse_object, read_body
+from .bodies import BodyLimits, read_body
 from .calls import TASK, Arrival
 from .paths import Match
 from .quote_answer import hold_object, quote_text, terms_text
 from .quote_entries import asked, read_entries
 from .quote_holds import QUOTE_LIVES_S, hold_for, invalid
-from .replies import json_reply
+from .refusals import json_reply
+from .strict_json import parse_json, parse_object
 
 
 class Quoter(Protocol):
@@ -70,12 +71,12 @@ class QuoteDesk:
         caller: Caller,
         arrival: Arrival,
         quoter: Quoter,
-        max_body_bytes: int,
+        limits: BodyLimits,
     ) -> web.Response:
         """Raises CallError."""
         headers = {"x-request-id": arrival.call_id}
         if matched.quote is None:
-            raw = await read_body(request, max_body_bytes)
+            raw = await read_body(request, limits)
             placed = attributed(caller, matched, request.headers, {})
             task = request.headers.get(TASK)
             # In a thread: a season's worth of entries takes seconds.
@@ -86,7 +87,7 @@ class QuoteDesk:
         drawable = _drawable(standing, arrival)
         match matched.endpoint, request.method:
             case "quote_hold", "POST":
-                raw = await read_body(request, max_body_bytes)
+                raw = await read_body(request, limits)
                 body = await self._admit(row, drawable, caller, arrival, raw)
             case "quote_hold", _:
                 body = await self._release(row, standing)

@@ -1,58 +1,29 @@
-"""Answers: JSON, server-sent events, and errors in the shape that OpenAI clients read."""
+"""Answers to calls: JSON, server-sent events, and an error as a stream's last event."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
-from email.utils import formatdate
-from functools import lru_cache
-from typing import Any
+import time
+from collections.abc import Callable, Iterator
 
 import orjson
 from aiohttp import HttpVersion11, web
-from aiohttp.web import BaseRequest
 
-from gateway.errors import CallError, Outcome
+from gateway.errors import CallError
 from gateway.journey import Journey
-from gateway.schema import Money
+from gateway.schema import NO_ALLOWANCES, Money
 
-DRAIN_CHECK_S = 0.01
-MAX_DRAIN_CHECK_S = 0.1
-STALLED_WRITE_S = 60.0
-DEFAULT_RETRY_AFTER_S = 1.0
-MAX_RETRY_AFTER_S = 120.0
-"""Clients ignore a longer wait and would not come back at all."""
+from .allowances import allowance_headers
+from .kept_answers import replay_facts
+from .refusals import header_text, http_date, send_error, sent_answer
+from .write_watch import WriteWatch
 
-
-@lru_cache(maxsize=1024)
-def header_text(value: str) -> str:
-    """A value that is safe in a header: printable ASCII, one line, bounded."""
-    if value.isascii() and value.isprintable() and len(value) <= 500:
-        return value
-    text = value[:500].encode("ascii", "backslashreplace").decode().replace("\n", " ")
-    return "".join(filter(str.isprintable, text))
-
-
-class _Sent(web.StreamResponse):
-    """Stands for an answer that is on the wire already: aiohttp finds nothing left to do."""
-
-    def __init__(self, keep_alive: bool) -> None:
-        super().__init__()
-        self._stays_open = keep_alive
-
-    @property
-    def keep_alive(self) -> bool:
-        return self._stays_open
-
-    async def prepare(self, request: BaseRequest) -> None:
-        return None
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        return None
+HEARTBEAT = b": keep-alive\n\n"
+WRITE_TIMEOUT_S = 60.0
 
 
 class HttpClient:
-    """A client on an aiohttp request; implements the contract ``Client``.
+    """A client on an aiohttp request; implements the contract ``Client``, and ``Stream``.
 
     Answers go to the transport in one piece, head and all. ``web.Response`` would cost as much
     as the whole rest of the gateway, and its ``write`` can only be awaited, while the events of a
@@ -60,74 +31,61 @@ class HttpClient:
     """
 
     def __init__(
-        self, request: web.Request, call_id: str, is_last: Callable[[], bool] = lambda: False
+        self,
+        request: web.Request,
+        call_id: str,
+        is_last: Callable[[], bool] = lambda: False,
+        write_timeout_s: float = WRITE_TIMEOUT_S,
     ) -> None:
         """``is_last`` says whether the connection will take no other call after this one."""
         self._call_id = call_id
         self._is_last = is_last
+        self._write_timeout_s = write_timeout_s
         self._chunked = request.version >= HttpVersion11
         self._stays_open = request.keep_alive and self._chunked
+        self._request = request
         self._transport = request.transport
         self._protocol = request.protocol
-        self._on_drained: Callable[[], None] | None = None
-        self.started = False
+        self._watch: WriteWatch | None = None
+        self._ended = False
+        self.started = self.committed = False
+        self.writes = self.seen_writes = self.silent_looks = self.group = 0
 
     @property
     def sent(self) -> web.StreamResponse:
         """What to give back to aiohttp once the answer is out."""
-        return _SENT if self._stays_open else _SENT_LAST
-
-    @property
-    def committed(self) -> bool:
-        return self.started
+        return sent_answer(self._stays_open)
 
     async def send_answer(self, journey: Journey, body: bytes) -> None:
+        self.committed = True
         framing = f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
         self._put(self._head(journey, framing) + body)
         await self._drain()
 
     async def begin_stream(self, journey: Journey, first: bytes) -> None:
-        framing = _STREAM_FRAMING if self._chunked else _STREAM_FRAMING_10
-        self._put(self._head(journey, framing) + self._framed(first))
+        self.committed = True
+        if self.started:  # by a heartbeat: what the head could not say follows as comments
+            facts = "".join(f": {fact}\n" for fact in _facts(journey))
+            self._put(self._framed(facts.encode() + b"\n" + first))
+        else:
+            self._put(self._head(journey, self._stream_framing) + self._framed(first))
         await self._drain()
+
+    def beat(self) -> None:
+        """A sign of life in a silent stream. A full buffer is one already."""
+        if self._ended or self._protocol.writing_paused:
+            return
+        beat = self._framed(HEARTBEAT)
+        self._put(beat if self.started else self._head(None, self._stream_framing) + beat)
 
     def write(self, data: bytes) -> bool:
         self._put(self._framed(data))
         return not self._protocol.writing_paused
 
     def when_drained(self, resume: Callable[[], None]) -> None:
-        """Only the last ``resume`` is called: one read may hold a thousand events, and each of
-        them finds the buffer full."""
-        watched = self._on_drained is not None
-        self._on_drained = resume
-        if not watched:
-            self._watch_buffer(DRAIN_CHECK_S)
-
-    def _watch_buffer(self, wait_s: float) -> None:
-        """Look again and again, less and less often, as long as the client takes something."""
-        loop, transport = asyncio.get_running_loop(), self._transport
-        unsent_bytes = transport.get_write_buffer_size() if transport else 0
-        give_up_s = loop.time() + STALLED_WRITE_S
-
-        def check() -> None:
-            nonlocal unsent_bytes, give_up_s, wait_s
-            if (
-                transport is None
-                or not self._protocol.connected
-                or not self._protocol.writing_paused
-            ):
-                resume, self._on_drained = self._on_drained, None
-                if resume is not None:
-                    resume()
-                return
-            if (left_bytes := transport.get_write_buffer_size()) < unsent_bytes:
-                unsent_bytes, give_up_s = left_bytes, loop.time() + STALLED_WRITE_S
-            elif loop.time() > give_up_s:
-                transport.abort()
-            wait_s = min(wait_s * 2, MAX_DRAIN_CHECK_S)
-            loop.call_later(wait_s, check)
-
-        loop.call_later(wait_s, check)
+        if self._watch is None:
+            self._watch = WriteWatch(self._transport, self._write_timeout_s)
+        self._watch.when_drained(self._is_full, resume)
 
     async def end_stream(self, journey: Journey) -> None:
         self._end(_cost_comment(journey.cost) + b"data: [DONE]\n\n")
@@ -136,14 +94,18 @@ class HttpClient:
     async def fail(self, error: CallError) -> web.StreamResponse:
         """The error as a reply of its own, or as the last event of a stream that has begun."""
         if not self.started:
-            return error_reply(error, self._call_id)
+            return send_error(self._request, error, self._call_id, self._is_last())
         event = b"data: " + orjson.dumps(error.to_openai()) + b"\n\n"
         self._end(_cost_comment(error.cost) + event)
         await self._drain()
         return self.sent
 
+    def _is_full(self) -> bool:
+        return self._protocol.connected and self._protocol.writing_paused
+
     def _put(self, data: bytes) -> None:
         self.started = True
+        self.writes += 1
         # A closing transport means that the handler is being cancelled: nobody reads this.
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
@@ -152,6 +114,7 @@ class HttpClient:
         return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
 
     def _end(self, data: bytes) -> None:
+        self._ended = True
         self._put(self._framed(data) + (b"0\r\n\r\n" if self._chunked else b""))
 
     async def _drain(self) -> None:
@@ -160,37 +123,61 @@ class HttpClient:
             self.when_drained(drained.set)
             await drained.wait()
 
-    def _head(self, journey: Journey, framing: str) -> bytes:
-        """The status line and the headers that say where the answer comes from."""
+    @property
+    def _stream_framing(self) -> str:
+        return _STREAM_FRAMING if self._chunked else _STREAM_FRAMING_10
+
+    def _head(self, journey: Journey | None, framing: str) -> bytes:
+        """The status line and what is known of where the answer comes from: nothing, in a head
+        that leaves because of a heartbeat."""
         self._stays_open = self._stays_open and not self._is_last()
-        plan, target, cost = journey.plan, journey.target, journey.cost
-        assert plan is not None
-        assert target is not None
+        at_s = time.time() if journey is None else journey.call.started_at_s
         lines = [
-            f"HTTP/1.1 200 OK\r\n{framing}date: {_date(int(journey.call.started_at_s))}",
+            f"HTTP/1.1 200 OK\r\n{framing}date: {http_date(int(at_s))}",
             f"x-request-id: {self._call_id}",
-            f"x-daobo-model: {header_text(target.model)}",
-            f"x-daobo-provider: {target.provider}",
-            f"x-daobo-route: {plan.reason}",
-            f"x-daobo-attempts: {len(journey.attempts) + 1}",
         ]
-        if plan.task is not None:
-            lines.append(f"x-daobo-task: {plan.task}")
-        if plan.confidence is not None:
-            lines.append(f"x-daobo-task-confidence: {plan.confidence:.2f}")
-        if target.rehearsal:
-            lines.append("x-daobo-rehearsal: true")
-        if cost is not None:
-            lines.append(f"x-daobo-cost: {cost}\r\nx-daobo-currency: {cost.currency}")
-        if plan.warnings or journey.dropped or journey.hold.warnings:
-            lines.append(f"x-daobo-warning: {header_text('; '.join(_warnings(journey)))}")
+        if journey is not None:
+            lines += _facts(journey)
         if not self._stays_open:
             lines.append("connection: close")
         return "\r\n".join([*lines, "", ""]).encode()
 
 
-_SENT = _Sent(keep_alive=True)
-_SENT_LAST = _Sent(keep_alive=False)
+def _facts(journey: Journey) -> list[str]:
+    """The headers that say where an answer comes from, each a line of printable ASCII."""
+    plan, target, cost = journey.plan, journey.target, journey.cost
+    assert plan is not None
+    assert target is not None
+    lines = [
+        f"x-daobo-model: {header_text(target.model)}",
+        f"x-daobo-provider: {target.provider}",
+        f"x-daobo-route: {plan.reason}",
+        f"x-daobo-attempts: {len(journey.attempts) + (not journey.replayed)}",
+    ]
+    if journey.replayed or journey.missed:
+        lines += replay_facts(journey)
+    if plan.task is not None:
+        lines.append(f"x-daobo-task: {plan.task}")
+    if plan.confidence is not None:
+        lines.append(f"x-daobo-task-confidence: {plan.confidence:.2f}")
+    if target.rehearsal:
+        lines.append("x-daobo-rehearsal: true")
+    if journey.hedged:
+        lines.append("x-daobo-hedged: true")
+    if cost is not None:
+        lines += (f"x-daobo-cost: {cost}", f"x-daobo-currency: {cost.currency}")
+    if journey.allowances is not NO_ALLOWANCES:
+        lines += (f"{name}: {text}" for name, text in allowance_headers(journey.allowances))
+    if (
+        plan.warnings
+        or journey.dropped
+        or (journey.hold and journey.hold.warnings)
+        or (target.rehearsal and journey.left_out)
+    ):
+        lines.append(f"x-daobo-warning: {header_text('; '.join(_warnings(journey)))}")
+    return lines
+
+
 _STREAM_FRAMING_10 = (
     "content-type: text/event-stream; charset=utf-8\r\n"
     "cache-control: no-cache\r\n"
@@ -199,53 +186,18 @@ _STREAM_FRAMING_10 = (
 _STREAM_FRAMING = _STREAM_FRAMING_10 + "transfer-encoding: chunked\r\n"
 
 
-@lru_cache(maxsize=4)
-def _date(second: int) -> str:
-    return formatdate(second, usegmt=True)
-
-
 def _warnings(journey: Journey) -> Iterator[str]:
     assert journey.plan is not None
     yield from journey.plan.warnings
-    yield from journey.hold.warnings
+    if journey.hold is not None:
+        yield from journey.hold.warnings
     if journey.dropped:
         dropped = ", ".join(journey.dropped)
         yield f"{len(journey.dropped)} not carried by this provider: {dropped}"
+    if journey.left_out and journey.target is not None and journey.target.rehearsal:
+        yield f"a stand-in answers because others were left out: {'; '.join(journey.left_out)}"
 
 
 def _cost_comment(cost: Money | None) -> bytes:
     """What a stream's head could not say yet."""
     return f": cost {cost} {cost.currency}\n\n".encode() if cost else b""
-
-
-def json_reply(
-    body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
-) -> web.Response:
-    return web.Response(
-        status=status,
-        body=orjson.dumps(body),
-        headers=headers,
-        content_type="application/json",
-    )
-
-
-def error_reply(error: CallError, call_id: str) -> web.Response:
-    """An error with its status, its headers for retries, and where it comes from."""
-    outcome = error.outcome
-    headers = {
-        "x-request-id": call_id,
-        "x-daobo-error-source": "upstream" if error.from_upstream else "gateway",
-    }
-    if outcome.status in (429, 503) and outcome is not Outcome.BUDGET_EXHAUSTED:
-        wait_s = error.retry_after_s if error.retry_after_s is not None else DEFAULT_RETRY_AFTER_S
-        wait_s = min(wait_s, MAX_RETRY_AFTER_S)
-        headers["retry-after"] = str(max(1, round(wait_s + 0.499)))
-        headers["retry-after-ms"] = str(round(wait_s * 1000))
-    else:
-        headers["x-should-retry"] = "false"
-    if error.cost is not None:
-        headers["x-daobo-cost"] = str(error.cost)
-        headers["x-daobo-currency"] = error.cost.currency
-    if outcome is Outcome.UNAUTHENTICATED:
-        headers["www-authenticate"] = "Bearer"
-    return json_reply(error.to_openai(), outcome.status, headers)

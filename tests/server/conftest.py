@@ -1,7 +1,7 @@
 """A gateway in this process, on a real socket, in front of a raw upstream."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import aiohttp
 import pytest
@@ -41,7 +41,8 @@ CUT = b"\0cut"
 
 
 class RawUpstream:
-    """Answers each connection with ``script`` and remembers when its peer was gone."""
+    """Answers each request with ``script``, or with what it gives when it is called, waits where
+    an event stands in it, and remembers when its peer was gone."""
 
     def __init__(self):
         self.requests = []
@@ -55,9 +56,12 @@ class RawUpstream:
             while head := await self._head(reader):
                 self.requests.append(head)
                 self.arrived.set()
-                for piece in self.script:
+                for piece in self.script() if callable(self.script) else self.script:
                     if piece is CUT:
                         return
+                    if isinstance(piece, asyncio.Event):
+                        await piece.wait()
+                        continue
                     writer.write(piece)
                     await writer.drain()
                 if self.hold_open:
@@ -93,6 +97,12 @@ class House:
         """The records of all calls that have ended."""
         self.gateway.records.flush()
         return self.observed
+
+    def set_server(self, **settings):
+        """Change what the configuration says of the listener."""
+        rooms = self.gateway.rooms
+        server = rooms.loaded.config.server.model_copy(update=settings)
+        self.gateway.rooms = replace(rooms, serving=replace(rooms.serving, server=server))
 
     @property
     def address(self):

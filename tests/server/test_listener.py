@@ -5,40 +5,62 @@ import logging
 
 import orjson
 import pytest
-from aiohttp import web
+from aiohttp import http_parser, web
 
+from gateway.config import ServerConfig
+from gateway.errors import ConfigError
 from gateway.server.listener import Listener
 
 SECRET = b"sk-do-not-repeat-me"
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\n"
 
 
-@pytest.fixture
-async def ask():
-    """Sends bytes to a listener and gives the answer's head and body."""
+class Front:
+    """A listener in front of a handler that reads the body and answers "fine"."""
 
-    async def handle(request):
+    def __init__(self):
+        self.settings = ServerConfig()
+        self.reached = []
+        self.listener = None
+
+    def set(self, **settings):
+        self.settings = self.settings.model_copy(update=settings)
+
+    async def handle(self, request):
+        self.reached.append(request.path)
         if request.path == "/broken":
             raise RuntimeError("nobody foresaw this")
         await request.read()
         return web.Response(text="fine")
 
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", handle)
-    listener = Listener(app, access_log=None)
-    await listener.setup()
-    await web.TCPSite(listener, "127.0.0.1", 0).start()
+    async def connect(self):
+        return await asyncio.open_connection(*self.listener.addresses[0])
 
-    async def send(raw):
-        reader, writer = await asyncio.open_connection(*listener.addresses[0])
+    async def ask(self, raw):
+        """Sends bytes and gives the answer's head and body, once the connection is closed."""
+        reader, writer = await self.connect()
         writer.write(raw)
         async with asyncio.timeout(5):
             head, _, body = (await reader.read()).partition(b"\r\n\r\n")
         writer.close()
         return head, body
 
-    yield send
-    await listener.cleanup()
+
+@pytest.fixture
+async def front():
+    front = Front()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", front.handle)
+    front.listener = Listener(app, lambda: front.settings, access_log=None, shutdown_timeout=0.1)
+    await front.listener.setup()
+    await web.TCPSite(front.listener, "127.0.0.1", 0).start()
+    yield front
+    await front.listener.cleanup()
+
+
+@pytest.fixture
+def ask(front):
+    return front.ask
 
 
 @pytest.mark.parametrize(
@@ -54,11 +76,34 @@ async def ask():
         b"GET /" + SECRET + b"\xff HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET http://[" + SECRET + b" HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET / HTTP/7.0\r\nHost: x\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        HEAD + b"Transfer-Encoding:\r\n\r\n",
+        HEAD + b"Transfer-Encoding:\r\nContent-Length: 2\r\n\r\n{}",
+        HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        HEAD + b"Content-Length: +3\r\n\r\nabc",
+        HEAD + b"X-Key: a\rb\r\n\r\n",
+        HEAD + b"X-Key: " + SECRET + b"\x01\r\n\r\n",
+        HEAD + b"X-Key : " + SECRET + b"\r\n\r\n",
+        HEAD + b"Expect: " + SECRET + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: " + SECRET + b"/a b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: \xff\xfe\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: user@x\r\n\r\n",
+        b"GET /\xe9 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /a\tb HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /a\0b HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET http://elsewhere/v1/models HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"CONNECT elsewhere:443 HTTP/1.1\r\nHost: elsewhere:443\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\nHost: x\n\n",
         b"\x16\x03\x01" + SECRET + b"\r\n\r\n",
     ],
 )
-async def test_broken_http_gets_one_clean_answer_and_one_line_in_the_log(ask, caplog, raw):
-    head, body = await ask(raw)
+async def test_broken_http_gets_one_clean_answer_and_one_line_in_the_log(front, caplog, raw):
+    head, body = await front.ask(raw)
+    assert front.reached == [] or b"Content-Encoding" in raw
     assert b" 400 " in head.splitlines()[0]
     assert b"x-request-id: req_" in head.lower()
     assert orjson.loads(body)["error"]["type"] == "invalid_request_error"
@@ -82,3 +127,102 @@ async def test_requests_that_are_http_are_served(ask):
     head, body = await ask(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert b" 200 " in head.splitlines()[0]
     assert body == b"fine"
+
+
+@pytest.mark.parametrize("host", [b"x", b"x:8080", b"10.0.0.1:80", b"[::1]:80", b"a-b.c_d"])
+async def test_hosts_that_are_hosts_are_served(ask, host):
+    head, _ = await ask(b"GET / HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")
+    assert b" 200 " in head.splitlines()[0]
+
+
+async def test_only_allowed_hosts_are_served_and_probes_come_by_any_address(front):
+    front.set(allowed_hosts=("gateway.example",))
+    head, body = await front.ask(b"GET / HTTP/1.1\r\nHost: 10.0.0.1\r\n\r\n")
+    assert b" 400 " in head.splitlines()[0]
+    assert b"server.allowed_hosts" in body
+    for served in (
+        b"GET / HTTP/1.1\r\nHost: Gateway.example:80\r\nConnection: close\r\n\r\n",
+        b"GET /readyz HTTP/1.1\r\nHost: 10.0.0.1\r\nConnection: close\r\n\r\n",
+    ):
+        head, _ = await front.ask(served)
+        assert b" 200 " in head.splitlines()[0]
+
+
+async def test_nothing_behind_a_faulty_request_is_served(front):
+    pipelined = b"GET /%d HTTP/1.1\r\nHost: x\r\n%b\r\n"
+    await front.ask(
+        pipelined % (1, b"") + pipelined % (2, b"Expect: tea\r\n") + pipelined % (3, b"")
+    )
+    assert front.reached == ["/1"]
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost"], ids=["silent", "begun"])
+async def test_a_first_head_that_does_not_come_in_time_ends_the_connection(front, begun):
+    front.set(head_timeout_s=0.05)
+    head, body = await front.ask(begun)
+    assert head.startswith(b"HTTP/1.1 408 ") if begun else head == b""
+    if begun:
+        assert orjson.loads(body)["error"]["code"] == "request_timeout"
+
+
+async def test_a_head_that_comes_a_byte_at_a_time_gets_no_more_time(front):
+    front.set(head_timeout_s=0.2)
+    reader, writer = await front.connect()
+    began_s = asyncio.get_running_loop().time()
+    answer = asyncio.ensure_future(reader.read())
+    while not answer.done():
+        writer.write(b"G")
+        await asyncio.wait([answer], timeout=0.02)
+    writer.close()
+    assert asyncio.get_running_loop().time() - began_s < 1
+    assert b" 408 " in answer.result() or b" 400 " in answer.result()
+
+
+async def test_a_further_head_has_its_time_from_its_first_byte(front):
+    reader, writer = await front.connect()
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    await reader.readuntil(b"fine")
+    front.set(head_timeout_s=0.05)
+    writer.write(b"GET / HT")
+    async with asyncio.timeout(2):
+        assert (await reader.read()).startswith(b"HTTP/1.1 408 ")
+    writer.close()
+
+
+async def test_an_idle_connection_is_closed_without_a_word(front):
+    front.set(head_timeout_s=0.05, idle_timeout_s=0.1)
+    reader, writer = await front.connect()
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    await reader.readuntil(b"fine")
+    async with asyncio.timeout(2):
+        assert await reader.read() == b""
+    writer.close()
+
+
+async def test_a_connection_too_many_is_told_and_the_next_one_is_served(front):
+    front.set(max_connections=1)
+    reader, writer = await front.connect()
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    await reader.readuntil(b"fine")
+    head, body = await front.ask(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 1" in head
+    assert b"server.max_connections" in body
+    writer.close()
+    await writer.wait_closed()
+    head = b""
+    async with asyncio.timeout(2):
+        while not head.startswith(b"HTTP/1.1 200 "):
+            head, _ = await front.ask(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+
+async def test_the_gateway_does_not_start_with_the_lenient_parser(monkeypatch):
+    monkeypatch.delattr(http_parser, "HttpRequestParserC")
+    with pytest.raises(ConfigError, match="C parser"):
+        Listener(web.Application(), ServerConfig)
+
+
+async def test_the_gateway_does_not_start_with_an_old_aiohttp(monkeypatch):
+    monkeypatch.setattr("aiohttp.__version__", "3.14.4")
+    with pytest.raises(ConfigError, match="too old"):
+        Listener(web.Application(), ServerConfig)

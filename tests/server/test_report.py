@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient
 from gateway.errors import CallError, Outcome
 from gateway.ledger import NANO
 from gateway.report import Amounts, Book, Group, ReportQuery, ReportResult, ReportTerms
-from gateway.server.replies import error_reply
+from gateway.server.refusals import error_reply
 from gateway.server.report import admin_report
 
 Client = TestClient[web.Request, web.Application]

@@ -6,7 +6,6 @@ import pytest
 from aiohttp import web
 
 from gateway.errors import CallError, Outcome
-from gateway.server import replies
 from gateway.server.replies import HttpClient
 
 PIECE = b"x" * 65536
@@ -17,9 +16,9 @@ SOON_S = 2.0
 def serve(aiohttp_server):
     """Serves ``use(client)`` and connects a raw client that has not read anything yet."""
 
-    async def start(use):
+    async def start(use, timeout_s=60.0):
         async def handle(request):
-            client = HttpClient(request, "req_1")
+            client = HttpClient(request, "req_1", write_timeout_s=timeout_s)
             while client.write(PIECE):
                 pass
             await use(client)
@@ -68,8 +67,7 @@ async def test_nobody_watches_the_buffer_of_a_client_that_is_gone(serve):
         await ended.wait()
 
 
-async def test_a_client_that_takes_nothing_of_the_last_bytes_is_cut_off(serve, monkeypatch):
-    monkeypatch.setattr(replies, "STALLED_WRITE_S", 0.05)
+async def test_a_client_that_takes_nothing_of_the_last_bytes_is_cut_off(serve):
     ended = asyncio.Event()
 
     async def use(client):
@@ -78,7 +76,7 @@ async def test_a_client_that_takes_nothing_of_the_last_bytes_is_cut_off(serve, m
         finally:
             ended.set()
 
-    _, writer = await serve(use)
+    _, writer = await serve(use, timeout_s=0.05)
     async with asyncio.timeout(SOON_S):
         await ended.wait()
     writer.transport.abort()

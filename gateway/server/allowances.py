@@ -1,0 +1,34 @@
+"""What is left of the limits that concern a call, in the headers that OpenAI's API has for it.
+
+Names and formats as in https://platform.openai.com/docs/guides/rate-limits (read 2026-11-23):
+``x-ratelimit-reset-…`` is a duration such as ``20ms``, ``1s`` or ``6m0s``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import ceil
+
+from gateway.schema import Allowances
+
+
+def allowance_headers(allowances: Allowances) -> Iterator[tuple[str, str]]:
+    """Three headers for each kind that is limited."""
+    for kind, allowance in zip(("requests", "tokens"), allowances, strict=True):
+        if allowance is not None:
+            yield f"x-ratelimit-limit-{kind}", str(allowance.limit)
+            yield f"x-ratelimit-remaining-{kind}", str(allowance.remaining)
+            yield f"x-ratelimit-reset-{kind}", duration(allowance.reset_s)
+
+
+def duration(seconds: float) -> str:
+    """Rounded upwards: whole seconds, or milliseconds below one."""
+    if seconds <= 0:
+        return "0s"
+    if (ms := ceil(seconds * 1000)) < 1000:
+        return f"{ms}ms"
+    minutes, whole_s = divmod(ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes}m{whole_s}s"
+    return f"{minutes}m{whole_s}s" if minutes else f"{whole_s}s"

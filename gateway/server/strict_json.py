@@ -1,0 +1,194 @@
+"""Parses JSON strictly: what was checked is exactly what is sent on, and a fault has its place.
+
+orjson already refuses NaN, trailing bytes, lone surrogates and broken UTF-8, and 254 levels is
+as deep as it writes. It accepts duplicate keys, so those are looked for, but only where a body
+is not byte for byte what orjson itself would write: SDKs send just that, and an object that
+survives the round trip unchanged cannot have held a key twice.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import orjson
+
+from gateway.errors import CallError, Outcome
+
+MAX_CONTAINERS = 100_000
+MAX_VALUES = 1_000_000
+"""Objects and lists, and commas. Parsing keeps all threads waiting: half a second for 8 MiB of
+empty lists, some thirty milliseconds with these bounds."""
+MAX_DEPTH = 254
+MAX_STEPS = 10_000
+"""Tokens that are read again to say where a fault is: three milliseconds."""
+MAX_PATH = 100
+_STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?'
+"""One that never ends goes on to the end: looked for again behind each of its quotes, it would take
+a time that grows with its square."""
+_TOKEN = re.compile(_STRING + r"|[{}\[\],]", re.DOTALL)
+_STRING_BYTES = re.compile(_STRING.encode(), re.DOTALL)
+
+
+def parse_object(raw: bytes) -> tuple[dict[str, Any], int]:
+    """A JSON object and its size. Raises CallError(INVALID_REQUEST) saying where it breaks."""
+    body, size = parse_json(raw)
+    if not isinstance(body, dict):
+        raise invalid(f"the body is a JSON {json_type(body)}; an object is expected")
+    return body, size
+
+
+def parse_json(raw: bytes) -> tuple[Any, int]:
+    """Any JSON value, and its size in bytes without spaces and escapes: the same body has the
+    same size, and is held and quoted at the same amount, whichever client wrote it. Raises
+    CallError(INVALID_REQUEST)."""
+    if not raw:
+        raise invalid("the body is empty; a JSON object is expected")
+    if len(raw) > MAX_CONTAINERS:
+        _refuse_swarm(raw)
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        path = _path_to(raw, error.pos)
+        raise invalid(f"the body is not valid JSON{_at(path)}: {error}", _field(path)) from None
+    try:
+        canonical = orjson.dumps(body)
+    except orjson.JSONEncodeError:
+        path = _path_to(raw, len(raw))
+        raise invalid(f"the body is nested too deeply{_at(path)}", _field(path)) from None
+    if canonical != raw:
+        _refuse_duplicates(raw)
+    return body, len(canonical)
+
+
+def is_work(raw: bytes) -> bool:
+    """Whether parsing it may take milliseconds."""
+    return len(raw) > 16_384 and (
+        len(raw) > 262_144 or raw.count(b"{") + raw.count(b"[") > 2_000 or raw.count(b",") > 20_000
+    )
+
+
+def invalid(message: str, param: str | None = None) -> CallError:
+    return CallError(Outcome.INVALID_REQUEST, message, param=param)
+
+
+def json_type(value: Any) -> str:
+    names = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
+    return names.get(type(value), "number")
+
+
+def _refuse_swarm(raw: bytes) -> None:
+    """Brackets and commas within strings count for nothing, and are told apart only if they
+    matter."""
+    containers, commas = raw.count(b"{") + raw.count(b"["), raw.count(b",")
+    if containers <= MAX_CONTAINERS and commas <= MAX_VALUES:
+        return
+    count = commas = end = 0
+    for string in _STRING_BYTES.finditer(raw):
+        count, commas = _counted(raw, end, string.start(), count, commas)
+        end = string.end()
+    _counted(raw, end, len(raw), count, commas)
+
+
+def _counted(raw: bytes, start: int, end: int, containers: int, commas: int) -> tuple[int, int]:
+    """The counts so far with those of a piece that is no string. Raises CallError."""
+    containers += raw.count(b"{", start, end) + raw.count(b"[", start, end)
+    commas += raw.count(b",", start, end)
+    if containers > MAX_CONTAINERS or commas > MAX_VALUES:
+        raise invalid(
+            f"the body has more than {MAX_CONTAINERS} objects and lists, or more than {MAX_VALUES} "
+            "values; send it in parts"
+        )
+    return containers, commas
+
+
+class _Twice:
+    """Stands for an object in which a key stands twice."""
+
+    __slots__ = ("key",)
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+
+def _refuse_duplicates(raw: bytes) -> None:
+    found = False
+
+    def check(pairs: list[tuple[str, Any]]) -> Any:
+        nonlocal found
+        members = dict(pairs)
+        if len(members) == len(pairs):
+            return members
+        found = True
+        for key, _ in pairs:
+            if key not in members:
+                break
+            del members[key]
+        return _Twice(key)
+
+    tree = json.loads(raw, object_pairs_hook=check)
+    if found:
+        path, key = _place_of_twice(tree)
+        where = f"in {path}" if path else "in one object"
+        raise invalid(f"the key {key!r} stands twice {where}", _joined(path, key))
+
+
+def _place_of_twice(tree: Any) -> tuple[str, str]:
+    """Path and key of an object that has one twice."""
+    left: list[tuple[str, Any]] = [("", tree)]
+    while True:
+        path, node = left.pop()
+        if isinstance(node, _Twice):
+            return path[:MAX_PATH], node.key[:MAX_PATH]
+        if isinstance(node, dict):
+            left += [(_joined(path, key), value) for key, value in node.items()]
+        elif isinstance(node, list):
+            left += [(f"{path}[{at}]", value) for at, value in enumerate(node)]
+
+
+def _joined(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+def _at(path: str) -> str:
+    return f" at {path}" if path else ""
+
+
+def _field(path: str) -> str | None:
+    """The path, if it begins with the name of a field."""
+    return path if path and not path.startswith("[") else None
+
+
+def _path_to(raw: bytes, position: int) -> str:
+    """The path of what stands at a character of a text that cannot be parsed, or of what is
+    nested too deeply before it; nothing where finding out would take long."""
+    text = raw.decode("utf-8", "replace")
+    steps: list[str | int | None] = []
+    for count, token in enumerate(_TOKEN.finditer(text, 0, position)):
+        if count > MAX_STEPS:
+            return ""
+        if len(steps) > MAX_DEPTH:
+            break
+        _step(steps, token[0])
+    path = ""
+    for step in steps:
+        if step is None or len(path) > MAX_PATH:
+            break
+        path = f"{path}[{step}]" if isinstance(step, int) else _joined(path, step)
+    return path[:MAX_PATH]
+
+
+def _step(steps: list[str | int | None], word: str) -> None:
+    """Follow one token: a step is an index, a key, or None where a key is still to come."""
+    if word == "{":
+        steps.append(None)
+    elif word == "[":
+        steps.append(0)
+    elif word in "]}":
+        del steps[-1:]
+    elif word == ",":
+        if steps:
+            steps[-1] = steps[-1] + 1 if isinstance(steps[-1], int) else None
+    elif steps and steps[-1] is None:
+        steps[-1] = word[1:-1][:MAX_PATH]
