@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
-from gateway.schema import NO_ALLOWANCES, Call, CallRecord, Plan
+from collections.abc import Callable
 
+from gateway.schema import NO_ALLOWANCES, Allowance, Allowances, Call, CallRecord, Plan
+
+from .buckets import BucketStore, Denied, Granted
 from .in_flight import InFlight
+from .refusals import refusal
+from .reserve import used_tokens
+from .rules import Rules
+
+Refused = Callable[[str, str], None]
+"""Told of the rule and the kind of limit that a call was refused by."""
 
 
 class Admission:
     """Implements the pipeline's ``Limits``."""
 
-    def __init__(self, in_flight: InFlight) -> None:
+    def __init__(
+        self, in_flight: InFlight, rules: Rules, buckets: BucketStore, refused: Refused
+    ) -> None:
         self._in_flight = in_flight
+        self._rules = rules
+        self._buckets = buckets
+        self._refused = refused
 
     async def admit(self, call: Call, plan: Plan) -> Admitted:
-        """Raises CallError: OVERLOADED, RATE_LIMITED."""
+        """Raises CallError: OVERLOADED, RATE_LIMITED, LIMITS_UNAVAILABLE."""
         key = call.caller.key_id
         self._in_flight.enter(key)
-        return Admitted(self._in_flight, key)
+        takes = self._rules.at_admission(call, plan)
+        if not takes:
+            return Admitted(self._in_flight, key)
+        try:
+            found = await self._buckets.take(takes)
+        except BaseException:
+            self._in_flight.leave(key)
+            raise
+        if isinstance(found, Denied):
+            self._in_flight.leave(key)
+            self._refused(found.take.bucket.rule, found.take.bucket.kind)
+            raise refusal(found)
+        return Limited(self._in_flight, key, self._buckets, found)
 
 
 class Admitted:
@@ -25,10 +51,41 @@ class Admitted:
 
     __slots__ = ("_in_flight", "_key", "allowances")
 
-    def __init__(self, in_flight: InFlight, key: str) -> None:
+    def __init__(
+        self, in_flight: InFlight, key: str, allowances: Allowances = NO_ALLOWANCES
+    ) -> None:
         self._in_flight = in_flight
         self._key = key
-        self.allowances = NO_ALLOWANCES
+        self.allowances = allowances
 
     def leave(self, record: CallRecord) -> None:
         self._in_flight.leave(self._key)
+
+
+class Limited(Admitted):
+    """The same with what was taken of the limits that concern the call."""
+
+    __slots__ = ("_buckets", "_granted")
+
+    def __init__(
+        self, in_flight: InFlight, key: str, buckets: BucketStore, granted: Granted
+    ) -> None:
+        super().__init__(in_flight, key, tightest(granted))
+        self._buckets = buckets
+        self._granted = granted
+
+    def leave(self, record: CallRecord) -> None:
+        self._in_flight.leave(self._key)
+        self._buckets.settle(self._granted, used_tokens(record))
+
+
+def tightest(granted: Granted) -> Allowances:
+    """Of each kind, the limit that leaves the least."""
+    requests = tokens = None
+    for (bucket, _), (remaining, full_in_s) in zip(granted.takes, granted.levels, strict=True):
+        if bucket.kind == "requests":
+            if requests is None or remaining < requests.remaining:
+                requests = Allowance(bucket.capacity, remaining, full_in_s)
+        elif bucket.kind == "tokens" and (tokens is None or remaining < tokens.remaining):
+            tokens = Allowance(bucket.capacity, remaining, full_in_s)
+    return Allowances(requests, tokens)

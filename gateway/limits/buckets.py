@@ -1,4 +1,9 @@
-"""The words of limits: buckets, what a call takes of them, and who keeps them."""
+"""The words of limits: buckets, what a call takes of them, and who keeps them.
+
+A bucket of requests or tokens is kept as one number, the moment at which it is full again. What is
+taken moves that moment into the future, time passing lets it come, and a bucket that is full needs
+no number at all. (Virtual scheduling: ITU-T I.371, annex A, calls it the theoretical arrival time.)
+"""
 
 from __future__ import annotations
 
@@ -19,6 +24,16 @@ class Bucket(NamedTuple):
     kind: Kind
     capacity: int
     per_minute: int = 0
+    """0 for a concurrency, and for nothing else."""
+    rule: str = ""
+    """Where the limit comes from, for metrics: ``rules[2]``."""
+    subject: str = ""
+    """Whose it is, for people: ``key k_1 and task draft``."""
+
+    @property
+    def token_s(self) -> float:
+        """How long one request or token takes to flow in."""
+        return 60.0 / self.per_minute
 
 
 class Take(NamedTuple):
@@ -40,6 +55,8 @@ class Granted(NamedTuple):
 
     takes: tuple[Take, ...]
     levels: tuple[Level, ...]
+    receipt: str = ""
+    """The store's own name for what was taken, if it needs one to give it back."""
 
 
 class Denied(NamedTuple):
@@ -49,6 +66,12 @@ class Denied(NamedTuple):
     level: Level
     wait_s: float
     """Until there is enough in all of them, if nobody else takes any."""
+
+
+PLACE_WAIT_S = 1.0
+"""What is told to wait for a place: nobody knows when a call ends."""
+TOLERANCE_S = 1e-6
+"""Bursts are sums of fractions; the last request of one must not fail by their rounding."""
 
 
 class BucketStore(Protocol):

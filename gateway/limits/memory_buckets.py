@@ -1,0 +1,121 @@
+"""Buckets in this process: exact, and gone with it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+from .buckets import PLACE_WAIT_S, TOLERANCE_S, Bucket, Denied, Granted, Level, Take
+
+MAX_BUCKETS = 50_000
+SWEPT_AT_ONCE = 2
+"""Old buckets that are looked at for each new one: more go than come, as far as they are full."""
+
+
+class MemoryBuckets:
+    """A ``BucketStore``. ``clock`` is monotonic, in seconds.
+
+    Beyond ``max_buckets`` that are not full, new subjects of a rule share one bucket: a client that
+    makes up names gets no further that way, and no room in memory.
+    """
+
+    def __init__(self, clock: Callable[[], float], max_buckets: int = MAX_BUCKETS) -> None:
+        self._clock = clock
+        self._max_buckets = max_buckets
+        self._full_at_s: OrderedDict[str, float] = OrderedDict()
+        self._places: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        """Buckets that are, or were a moment ago, not full."""
+        return len(self._full_at_s) + len(self._places)
+
+    async def take(self, takes: Sequence[Take]) -> Granted | Denied:
+        now_s, full_at_s = self._clock(), self._full_at_s
+        if len(full_at_s) + len(self._places) + len(takes) > self._max_buckets:
+            takes = [self._shared(take, now_s) for take in takes]
+        after: list[float] = []
+        worst, worst_s = None, TOLERANCE_S
+        for take in takes:
+            (name, _, capacity, per_minute, _, _), amount = take
+            if per_minute:
+                full_s = full_at_s.get(name, now_s)
+                token_s = 60.0 / per_minute
+                full_s = (full_s if full_s > now_s else now_s) + amount * token_s
+                # What is more than the bucket holds has to find it full.
+                room_s = token_s * (capacity if capacity > amount else amount)
+                wait_s = full_s - now_s - room_s
+                after.append(full_s)
+            else:
+                places = self._places.get(name, 0) + amount
+                wait_s = PLACE_WAIT_S if places > capacity else 0.0
+                after.append(places)
+            if wait_s > worst_s:
+                worst, worst_s = take, wait_s
+        if worst is not None:
+            return Denied(worst, self._level(worst.bucket, now_s), worst_s)
+        return Granted(tuple(takes), self._write(takes, after, now_s))
+
+    def settle(self, granted: Granted, used_tokens: int) -> None:
+        now_s = self._clock()
+        for bucket, amount in granted.takes:
+            if bucket.kind == "concurrency":
+                self._leave(bucket.name, amount)
+            elif bucket.kind == "tokens" and used_tokens != amount:
+                self._charge(bucket, used_tokens - amount, now_s)
+
+    def _write(
+        self, takes: Sequence[Take], after: Sequence[float], now_s: float
+    ) -> tuple[Level, ...]:
+        levels = []
+        for (bucket, _), value in zip(takes, after, strict=True):
+            if bucket.per_minute:
+                if bucket.name not in self._full_at_s:
+                    self._sweep(now_s)
+                self._full_at_s[bucket.name] = value
+                levels.append(_level(bucket, value - now_s))
+            else:
+                self._places[bucket.name] = int(value)
+                levels.append(Level(bucket.capacity - int(value), 0.0))
+        return tuple(levels)
+
+    def _level(self, bucket: Bucket, now_s: float) -> Level:
+        if not bucket.per_minute:
+            return Level(max(0, bucket.capacity - self._places.get(bucket.name, 0)), 0.0)
+        return _level(bucket, max(0.0, self._full_at_s.get(bucket.name, now_s) - now_s))
+
+    def _charge(self, bucket: Bucket, tokens: int, now_s: float) -> None:
+        """``tokens`` below 0 come back."""
+        full_s = max(self._full_at_s.get(bucket.name, now_s), now_s) + tokens * bucket.token_s
+        if full_s > now_s:
+            self._full_at_s[bucket.name] = full_s
+        else:
+            self._full_at_s.pop(bucket.name, None)
+
+    def _leave(self, name: str, amount: int) -> None:
+        left = self._places.get(name, 0) - amount
+        if left > 0:
+            self._places[name] = left
+        else:
+            self._places.pop(name, None)
+
+    def _sweep(self, now_s: float) -> None:
+        """Forget the oldest buckets that are full; the others become the newest."""
+        for _ in range(min(SWEPT_AT_ONCE, len(self._full_at_s))):
+            name, full_s = self._full_at_s.popitem(last=False)
+            if full_s > now_s:
+                self._full_at_s[name] = full_s
+
+    def _shared(self, take: Take, now_s: float) -> Take:
+        bucket = take.bucket
+        if bucket.name in self._full_at_s or bucket.name in self._places:
+            return take
+        self._sweep(now_s)
+        shared = bucket._replace(name=f"{bucket.rule} {bucket.kind} of all others")
+        return take._replace(bucket=shared)
+
+
+def _level(bucket: Bucket, full_in_s: float) -> Level:
+    """What is left if the bucket is full in so many seconds."""
+    missing = (full_in_s - TOLERANCE_S) * bucket.per_minute / 60.0
+    left = bucket.capacity - missing
+    return Level(int(left) if left > 0.0 else 0, full_in_s)
