@@ -1,9 +1,9 @@
 """One table of everything that can become of a call, and the one exception that carries a row.
 
 A row says what the client sees (HTTP status, OpenAI ``type`` and ``code``), what the metrics
-say (the member's value is the label), whether the next target may be tried, and whether the
-provider may charge for the attempt. Whoever needs one of those facts asks the row; nobody keeps
-a second list.
+say (the member's value is the label), what may be tried next, what the provider did with the
+attempt (and so whether it may charge for it), and what that says of the target. Whoever needs
+one of those facts asks the row; nobody keeps a second list.
 """
 
 from __future__ import annotations
@@ -12,105 +12,161 @@ from enum import Enum
 from typing import Any
 
 
+class Retry(Enum):
+    """What may be tried after an attempt, as long as no byte of an answer has left the gateway."""
+
+    NO = "no"
+    NEXT = "yes"
+    """Another target."""
+    AGAIN = "again"
+    """Another target or, where there is none left, the same one after a pause: nothing was done,
+    and it may be otherwise in a moment."""
+
+
+class Fate(Enum):
+    """What the provider did with an attempt."""
+
+    NEVER_SENT = "never sent"
+    REFUSED = "refused"
+    """It said itself that it did nothing."""
+    MAYBE_SERVED = "may be served"
+    SERVED = "served"
+
+
 class Outcome(Enum):
-    """``label, status, type, code, retryable, may_be_billed``."""
+    """``label, status, type, code, retry, fate, health``."""
 
     label: str
     status: int
     type: str
     code: str | None
+    retry: Retry
+    fate: Fate
+    health: bool | None
+    """What it says of the target: it works, it does not, or nothing."""
     retryable: bool
-    """Another target may be tried, as long as no byte of an answer has left the gateway."""
     may_be_billed: bool
     """The provider may charge for it; only False is proof of no bill."""
     from_upstream: bool
     """The upstream said so, or its connection."""
 
-    OK = ("ok", 200, "", None, False, True)
+    OK = ("ok", 200, "", None, Retry.NO, Fate.SERVED, True)
 
     # The client's side: nothing was sent anywhere.
-    INVALID_REQUEST = ("invalid_request", 400, "invalid_request_error", None, False, False)
+    INVALID_REQUEST = (
+        "invalid_request", 400, "invalid_request_error", None, Retry.NO, Fate.NEVER_SENT, None,
+    )  # fmt: skip
     UNSUPPORTED = (
-        "unsupported", 400, "invalid_request_error", "unsupported_capability", False, False,
+        "unsupported", 400, "invalid_request_error", "unsupported_capability",
+        Retry.NEXT, Fate.NEVER_SENT, None,
     )  # fmt: skip
     CONTEXT_LENGTH_EXCEEDED = (
         "context_length_exceeded", 400, "invalid_request_error", "context_length_exceeded",
-        True, False,
+        Retry.NEXT, Fate.REFUSED, True,
     )  # fmt: skip
     UNAUTHENTICATED = (
-        "unauthenticated", 401, "invalid_request_error", "invalid_api_key", False, False,
+        "unauthenticated", 401, "invalid_request_error", "invalid_api_key",
+        Retry.NO, Fate.NEVER_SENT, None,
     )  # fmt: skip
-    FORBIDDEN = ("forbidden", 403, "permission_error", "forbidden", False, False)
-    UNKNOWN_PATH = ("unknown_path", 404, "invalid_request_error", "unknown_url", False, False)
+    FORBIDDEN = ("forbidden", 403, "permission_error", "forbidden", Retry.NO, Fate.NEVER_SENT, None)
+    UNKNOWN_PATH = (
+        "unknown_path", 404, "invalid_request_error", "unknown_url",
+        Retry.NO, Fate.NEVER_SENT, None,
+    )  # fmt: skip
     UNKNOWN_MODEL = (
-        "unknown_model", 404, "invalid_request_error", "model_not_found", False, False,
+        "unknown_model", 404, "invalid_request_error", "model_not_found",
+        Retry.NO, Fate.NEVER_SENT, None,
     )  # fmt: skip
     METHOD_NOT_ALLOWED = (
-        "method_not_allowed", 405, "invalid_request_error", "method_not_allowed", False, False,
+        "method_not_allowed", 405, "invalid_request_error", "method_not_allowed",
+        Retry.NO, Fate.NEVER_SENT, None,
     )  # fmt: skip
     REQUEST_TIMEOUT = (
-        "request_timeout", 408, "invalid_request_error", "request_timeout", False, False,
+        "request_timeout", 408, "invalid_request_error", "request_timeout",
+        Retry.NO, Fate.NEVER_SENT, None,
     )  # fmt: skip
     BODY_TOO_LARGE = (
-        "body_too_large", 413, "invalid_request_error", "request_too_large", False, False,
+        "body_too_large", 413, "invalid_request_error", "request_too_large",
+        Retry.NO, Fate.NEVER_SENT, None,
     )  # fmt: skip
     BUDGET_EXHAUSTED = (
-        "budget_exhausted", 429, "insufficient_quota", "insufficient_quota", False, False,
+        "budget_exhausted", 429, "insufficient_quota", "insufficient_quota",
+        Retry.NO, Fate.NEVER_SENT, None,
     )  # fmt: skip
     IDEMPOTENCY_CONFLICT = (
         "idempotency_conflict", 409, "invalid_request_error", "idempotency_key_reused",
-        False, False,
+        Retry.NO, Fate.NEVER_SENT, None,
     )  # fmt: skip
     RATE_LIMITED = (
-        "rate_limited", 429, "rate_limit_error", "rate_limit_exceeded", False, False,
+        "rate_limited", 429, "rate_limit_error", "rate_limit_exceeded",
+        Retry.NEXT, Fate.NEVER_SENT, None,
     )  # fmt: skip
-    HEDGE_LOST = ("hedge_lost", 499, "client_error", None, False, True)
+    HEDGE_LOST = ("hedge_lost", 499, "client_error", None, Retry.NO, Fate.MAYBE_SERVED, None)
     """An attempt that was given up because another one answered first."""
-    CLIENT_GONE = ("client_gone", 499, "client_error", "client_closed_request", False, True)
+    CLIENT_GONE = (
+        "client_gone", 499, "client_error", "client_closed_request",
+        Retry.NO, Fate.MAYBE_SERVED, None,
+    )  # fmt: skip
 
     # The gateway's side.
-    INTERNAL = ("internal", 500, "server_error", "internal_error", False, True)
+    INTERNAL = (
+        "internal", 500, "server_error", "internal_error", Retry.NO, Fate.MAYBE_SERVED, None,
+    )  # fmt: skip
     LEDGER_UNAVAILABLE = (
-        "ledger_unavailable", 503, "server_error", "ledger_unavailable", False, False,
+        "ledger_unavailable", 503, "server_error", "ledger_unavailable",
+        Retry.NO, Fate.NEVER_SENT, None,
     )  # fmt: skip
     LIMITS_UNAVAILABLE = (
-        "limits_unavailable", 503, "server_error", "limits_unavailable", False, False,
+        "limits_unavailable", 503, "server_error", "limits_unavailable",
+        Retry.NO, Fate.NEVER_SENT, None,
     )  # fmt: skip
-    OVERLOADED = ("overloaded", 503, "server_error", "overloaded", False, False)
-    UNPRICED = ("unpriced", 503, "server_error", "no_price", False, False)
-    NO_TARGET = ("no_target", 503, "server_error", "no_live_target", False, False)
+    OVERLOADED = ("overloaded", 503, "server_error", "overloaded", Retry.NO, Fate.NEVER_SENT, None)
+    UNPRICED = ("unpriced", 503, "server_error", "no_price", Retry.NO, Fate.NEVER_SENT, None)
+    NO_TARGET = (
+        "no_target", 503, "server_error", "no_live_target", Retry.NO, Fate.NEVER_SENT, None,
+    )  # fmt: skip
 
     # The upstream's side.
     UPSTREAM_REJECTED = (
-        "upstream_rejected", 400, "invalid_request_error", None, False, False,
+        "upstream_rejected", 400, "invalid_request_error", None, Retry.NO, Fate.REFUSED, True,
     )  # fmt: skip
     CONTENT_POLICY = (
-        "content_policy", 400, "invalid_request_error", "content_policy_violation", False, True,
+        "content_policy", 400, "invalid_request_error", "content_policy_violation",
+        Retry.NEXT, Fate.MAYBE_SERVED, True,
     )  # fmt: skip
     UPSTREAM_CREDENTIALS = (
-        "upstream_credentials", 502, "server_error", "upstream_credentials", True, False,
+        "upstream_credentials", 502, "server_error", "upstream_credentials",
+        Retry.NEXT, Fate.REFUSED, None,
     )  # fmt: skip
     UPSTREAM_MODEL_MISSING = (
-        "upstream_model_missing", 502, "server_error", "upstream_model_missing", True, False,
+        "upstream_model_missing", 502, "server_error", "upstream_model_missing",
+        Retry.NEXT, Fate.REFUSED, False,
     )  # fmt: skip
     UPSTREAM_RATE_LIMITED = (
-        "upstream_rate_limited", 429, "rate_limit_error", "rate_limit_exceeded", True, False,
+        "upstream_rate_limited", 429, "rate_limit_error", "rate_limit_exceeded",
+        Retry.AGAIN, Fate.REFUSED, None,
     )  # fmt: skip
     UPSTREAM_UNREACHABLE = (
-        "upstream_unreachable", 502, "server_error", "upstream_unreachable", True, False,
+        "upstream_unreachable", 502, "server_error", "upstream_unreachable",
+        Retry.AGAIN, Fate.NEVER_SENT, False,
     )  # fmt: skip
     UPSTREAM_FAILED = (
-        "upstream_failed", 502, "server_error", "upstream_failed", True, False,
+        "upstream_failed", 502, "server_error", "upstream_failed", Retry.AGAIN, Fate.REFUSED, False,
     )  # fmt: skip
     UPSTREAM_GARBLED = (
-        "upstream_garbled", 502, "server_error", "upstream_garbled", True, True,
+        "upstream_garbled", 502, "server_error", "upstream_garbled",
+        Retry.NEXT, Fate.MAYBE_SERVED, False,
     )  # fmt: skip
-    UPSTREAM_CUT = ("upstream_cut", 502, "server_error", "upstream_cut", True, True)
+    UPSTREAM_CUT = (
+        "upstream_cut", 502, "server_error", "upstream_cut", Retry.NEXT, Fate.MAYBE_SERVED, False,
+    )  # fmt: skip
     UPSTREAM_OVERLOADED = (
-        "upstream_overloaded", 503, "server_error", "upstream_overloaded", True, False,
+        "upstream_overloaded", 503, "server_error", "upstream_overloaded",
+        Retry.AGAIN, Fate.REFUSED, False,
     )  # fmt: skip
     UPSTREAM_TIMEOUT = (
-        "upstream_timeout", 504, "server_error", "upstream_timeout", True, True,
+        "upstream_timeout", 504, "server_error", "upstream_timeout",
+        Retry.NEXT, Fate.MAYBE_SERVED, False,
     )  # fmt: skip
 
     def __init__(
@@ -119,15 +175,19 @@ class Outcome(Enum):
         status: int,
         type: str,
         code: str | None,
-        retryable: bool,
-        may_be_billed: bool,
+        retry: Retry,
+        fate: Fate,
+        health: bool | None,
     ) -> None:
         self.label = label
         self.status = status
         self.type = type
         self.code = code
-        self.retryable = retryable
-        self.may_be_billed = may_be_billed
+        self.retry = retry
+        self.fate = fate
+        self.health = health
+        self.retryable = retry is not Retry.NO
+        self.may_be_billed = fate in (Fate.MAYBE_SERVED, Fate.SERVED)
         self.from_upstream = label.startswith("upstream_") or label == "content_policy"
 
 
@@ -161,6 +221,8 @@ class CallError(Exception):
         """The ``Money`` that the call's failed attempts are charged, once that is known."""
         self.allowances: Any = None
         """The ``Allowances`` of a call that a limit refused."""
+        self.upstream_status: int | None = None
+        """The HTTP status that the upstream said it with, if it was not 200."""
 
     def to_openai(self) -> dict[str, dict[str, str | None]]:
         """The error object that OpenAI clients read."""

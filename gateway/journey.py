@@ -5,7 +5,7 @@ Each room writes down what it decided; the pipeline makes the ``CallRecord`` of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from .errors import Outcome
@@ -42,7 +42,8 @@ class Journey:
     bill: Bill | None = None
     earlier_bills: list[Bill] = field(default_factory=list)
     first_token_s: float | None = None
-    """Monotonic clock at the first chunk, or at the answer where it came whole."""
+    """Monotonic clock at the first chunk that says something, or at the answer where it came
+    whole."""
     chunks: int = 0
     chunk_bytes: int = 0
     """Size of the chunks for the client: what a count of our own goes by if no usage comes."""
@@ -51,6 +52,16 @@ class Journey:
     allowances: Allowances = NO_ALLOWANCES
     """What is left of the limits that concern the call, for its client."""
     replayed: str = ""
+    left_out: tuple[str, ...] = ()
+    """Sentences on targets of the plan that could not be tried at the moment."""
+    hedged: bool = False
+    """Two attempts were made side by side."""
+    given_up: bool = False
+    """The attempt under way is cancelled because another one answered first."""
+    missed: bool = False
+    """A kept answer was looked for in vain."""
+    age_s: int = 0
+    """Of the kept answer that is given."""
     outcome: Outcome = Outcome.OK
     detail: str = ""
 
@@ -71,6 +82,30 @@ class Journey:
             self.target, outcome, duration_s, detail, self.usage or NO_USAGE, self.bill
         )
         self.attempts.append(attempt)
+
+    def fork(self) -> Journey:
+        """The journey of another attempt at the call, beside the one under way."""
+        return Journey(
+            self.call,
+            self.plan,
+            hold=self.hold,
+            allowances=self.allowances,
+            left_out=self.left_out,
+            hedged=self.hedged,
+            missed=self.missed,
+        )
+
+    def absorb(self, other: Journey) -> None:
+        """Attempts that were made beside this journey's own belong to the call, too."""
+        self.attempts[:0] = other.attempts
+        self.earlier_bills += other.earlier_bills
+        if other.bill is not None:
+            self.earlier_bills.append(other.bill)
+
+    def become(self, other: Journey) -> None:
+        """The other one has the answer."""
+        for name in _FACTS:
+            setattr(self, name, getattr(other, name))
 
     @property
     def cost(self) -> Money | None:
@@ -112,5 +147,9 @@ class Journey:
             chunks=self.chunks,
             finish_reason=self.finish_reason,
             replayed=self.replayed,
+            missed=self.missed,
             detail=self.detail,
         )
+
+
+_FACTS = tuple(field.name for field in fields(Journey))

@@ -59,6 +59,7 @@ def closing_of(
 ) -> Closing:
     """The end of a call's hold: what is charged for each attempt, and the rows."""
     target = record.target
+    saved = record.list_cost if record.replayed else None
     request = RequestRow(
         hold.id,
         hold.started_us,
@@ -80,6 +81,9 @@ def closing_of(
         baseline_model=baseline_model if baseline else None,
         baseline_nano=baseline.nano if baseline else None,
         baseline_currency=baseline.currency if baseline else None,
+        replayed=record.replayed,
+        saved_nano=saved.nano if saved else 0,
+        saved_currency=saved.currency if saved else None,
     )
     numbered = list(enumerate(record.attempts, start=1))
     return Closing(
@@ -88,6 +92,7 @@ def closing_of(
         request=request,
         attempts=tuple([_attempt_row(hold.id, number, attempt) for number, attempt in numbered]),
         lines=tuple([row for numbered_ in numbered for row in _ledger_rows(hold.id, *numbered_)]),
+        was_held=not record.replayed,
     )
 
 

@@ -50,6 +50,8 @@ class Hold:
 
     request: HoldRequest
     warnings: tuple[str, ...] = ()
+    covered: tuple[Target, ...] = ()
+    """Targets that it was made for: for any one of them it is enough."""
     charged_nano: int = 0
     """Of it, by attempts that have ended, in the hold's currency."""
 
@@ -82,16 +84,17 @@ class Purse:
         verdict = await self._ledger.hold(request)
         if isinstance(verdict, Refused):
             raise _refused(verdict, call)
-        return Hold(request, verdict.warnings)
+        return Hold(request, verdict.warnings, plan.targets[: self._max_attempts])
 
-    async def cover(self, journey: Journey, target: Target) -> None:
-        """See to it that what is left of the hold is enough for another attempt."""
+    async def cover(self, journey: Journey, target: Target, beside: Target | None = None) -> None:
+        """See to it that what is left of the hold is enough for an attempt, and for another one
+        ``beside`` it that is under way. Raises CallError: BUDGET_EXHAUSTED, LEDGER_UNAVAILABLE."""
         hold: Hold = journey.hold
-        if not hold.charged_nano:
+        if target in hold.covered and beside is None and not hold.charged_nano:
             return
-        assert journey.plan is not None
-        bound_nano = self._bound_nano(journey.call, journey.plan, target, hold.request.currency)
-        missing_nano = bound_nano - hold.room_nano
+        if target.rehearsal and not hold.request.rehearsal:
+            return  # it bills nothing
+        missing_nano = self._bounds_nano(journey, target, beside) - hold.room_nano
         if missing_nano <= 0:
             return
         more = hold.request._replace(amount_nano=missing_nano, extends=True)
@@ -100,6 +103,12 @@ class Purse:
             raise _refused(verdict, journey.call)
         amount_nano = hold.request.amount_nano + missing_nano
         hold.request = hold.request._replace(amount_nano=amount_nano)
+
+    def _bounds_nano(self, journey: Journey, *targets: Target | None) -> int:
+        """Of attempts at all of these, in the hold's currency."""
+        assert journey.plan is not None
+        call, plan, currency = journey.call, journey.plan, journey.hold.request.currency
+        return sum(self._bound_nano(call, plan, target, currency) for target in targets if target)
 
     def bill(self, journey: Journey, target: Target, usage: Usage) -> Bill | None:
         """What this usage costs, never more than is held for it."""
@@ -124,9 +133,12 @@ class Purse:
         return self._charged(hold, bill)
 
     def settle(self, hold: Hold | None, record: CallRecord) -> None:
-        """Once for each call that has a hold; cannot fail, and waits for nobody."""
+        """Once for each call that has a hold, or that was answered for nothing; cannot fail, and
+        waits for nobody."""
         if hold is not None:
             self._ledger.close(partial(self._closing, hold.request, record))
+        elif record.replayed:
+            self._ledger.close(partial(self._closing_of_replay, record))
 
     def _charged(self, hold: Hold, bill: Bill | None) -> Bill | None:
         if bill is not None and bill.cost_nano:
@@ -141,6 +153,20 @@ class Purse:
             price = self._prices.price(baseline)
             cost = price.cost(record.usage, record.started_at_s) if price else None
         return closing_of(request, record, baseline.public_model if baseline else None, cost)
+
+    def _closing_of_replay(self, record: CallRecord) -> Closing:
+        """No baseline either: nothing would have been sent there."""
+        target, saved = record.target, record.list_cost
+        nothing = HoldRequest(
+            id=record.call_id,
+            place=place_of(record.caller, record.task),
+            started_us=int(record.started_at_s * MICRO),
+            amount_nano=0,
+            currency=saved.currency if saved else "USD",
+            rate=self._rate,
+            rehearsal=bool(target and target.rehearsal),
+        )
+        return closing_of(nothing, record, None, None)
 
     def hold_for(self, call: Call, plan: Plan) -> HoldRequest:
         """The hold for the dearest of the targets that may be tried.

@@ -24,6 +24,10 @@ from .response import Response
 MAX_HEAD_BYTES = 64 * 1024
 _JOIN_BYTES = 64 * 1024
 """Up to here copying a body behind its head is cheaper than a second buffer."""
+_ARRIVALS = memoryview(bytearray(32 * 1024))
+"""Where each read goes, of every connection: it is parsed before the loop reads again. What a slow
+client's answer grows by before its upstream is paused is no more than this (uvloop alone would read
+256 KiB at once)."""
 
 
 class Owner(Protocol):
@@ -36,7 +40,7 @@ class Owner(Protocol):
         """The connection is closed or closing. Told exactly once."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """Carries one exchange at a time."""
 
     __slots__ = (
@@ -156,7 +160,13 @@ class Connection(asyncio.Protocol):
         if self._response is not None and not self._head_seen:
             self._expect_within(self._first_byte_s)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _ARRIVALS
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._received(_ARRIVALS[:nbytes])
+
+    def _received(self, data: memoryview) -> None:
         response = self._response
         if response is None or self._parser is None:
             self.abort()  # nobody asked
@@ -179,7 +189,7 @@ class Connection(asyncio.Protocol):
         elif self._head_seen and not self._paused:
             self._expect_within(self._idle_s)
 
-    def _parse(self, data: bytes) -> str | None:
+    def _parse(self, data: memoryview) -> str | None:
         """Feed the parser; what is wrong with the bytes, if anything is."""
         assert self._parser is not None
         try:

@@ -11,8 +11,10 @@ from typing import Any, Protocol
 
 from gateway.contracts import Client, Upstream, UpstreamResponse
 from gateway.errors import CallError, Outcome
+from gateway.folding import chunks_of
 from gateway.journey import Journey
 from gateway.ledger import Bill
+from gateway.openai_wire import load_object
 from gateway.schema import (
     Answer,
     ChatRequest,
@@ -23,13 +25,17 @@ from gateway.schema import (
     Usage,
 )
 
-from .relay import Relay
+from .accounts import Account
+from .commitment import filtered_empty
+from .folded import FoldingClient
+from .relay import Relay, Sink
 from .translation import Translation
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
 UNSEEN_TOKENS = 32
-"""What a provider has written and nobody has read at the moment in which a client leaves."""
+"""What a provider has written and nobody has read at the moment in which a client leaves, or the
+connection breaks."""
 CHUNK_FRAME_BYTES = 240
 """What a chunk is besides its text: ids, names, punctuation."""
 BYTES_PER_TOKEN = 3
@@ -39,8 +45,9 @@ BYTES_PER_TOKEN = 3
 class Accounting(Protocol):
     """What an attempt has to do with money."""
 
-    async def cover(self, journey: Journey, target: Target) -> None:
-        """See to it that enough is held for this attempt. Raises CallError."""
+    async def cover(self, journey: Journey, target: Target, beside: Target | None = None) -> None:
+        """See to it that enough is held for this attempt, and for one ``beside`` it that is under
+        way. Raises CallError."""
 
     def bill(self, journey: Journey, target: Target, usage: Usage) -> Bill | None:
         """What a usage costs."""
@@ -50,7 +57,7 @@ class Accounting(Protocol):
 
 
 class Exchange:
-    """Sends one attempt. ``provider`` translates, ``upstream`` carries."""
+    """Sends one attempt. The account's provider translates, ``upstream`` carries."""
 
     def __init__(
         self,
@@ -65,7 +72,7 @@ class Exchange:
     async def run(
         self,
         journey: Journey,
-        provider: Any,
+        account: Account,
         upstream: Upstream,
         timeouts: Timeouts,
         client: Client,
@@ -75,7 +82,7 @@ class Exchange:
         target = journey.target
         assert target is not None
         send = self._embed if journey.call.endpoint == "embeddings" else self._chat
-        await send(journey, target, provider, upstream, timeouts, client)
+        await send(journey, target, account, upstream, timeouts, client)
 
     def close(self, journey: Journey, outcome: Outcome) -> None:
         """The try is over: one that may have been served is not free."""
@@ -92,56 +99,71 @@ class Exchange:
         self,
         journey: Journey,
         target: Target,
-        provider: Any,
+        account: Account,
         upstream: Upstream,
         timeouts: Timeouts,
         client: Client,
     ) -> None:
-        request = chat_request(journey, target)
+        provider = account.provider
+        request = _asked_of(provider, chat_request(journey, target))
         upstream_request: UpstreamRequest = provider.build_request(request)
         journey.dropped = upstream_request.dropped
         journey.billable = True
         response = await upstream.send(upstream_request, timeouts)
         try:
+            account.learn(target, response.headers)
             await _check_status(provider, response)
-            if not request.stream:
+            if not _is_stream(request, response):
                 body = await response.read(MAX_ANSWER_BYTES)
                 await self._deliver(journey, provider.parse_response(request, body), client)
-                return
-            if response.headers.get("content-type", "").startswith("application/json"):
-                body = await response.read(MAX_ANSWER_BYTES)
-                provider.parse_response(request, body)
-                raise CallError(
-                    Outcome.UPSTREAM_GARBLED, "the upstream answered a streamed call with JSON"
-                )
-            translation = Translation(lambda events: provider.parse_stream(request, events))
-            unseen_tokens = 0
-            try:
-                await Relay(journey, translation, response, client, self._clock).run()
-            except asyncio.CancelledError:
-                unseen_tokens = UNSEEN_TOKENS
-                raise
-            finally:
-                self._count_what_came(journey, unseen_tokens)
+            elif journey.call.stream:
+                await self._relay(journey, provider, request, response, timeouts, client)
+                await client.end_stream(journey)
+            else:
+                folding = FoldingClient(MAX_ANSWER_BYTES)
+                await self._relay(journey, provider, request, response, timeouts, folding)
+                await client.send_answer(journey, folding.answer())
         finally:
             response.close()
-        await client.end_stream(journey)
+
+    async def _relay(
+        self,
+        journey: Journey,
+        provider: Any,
+        request: ChatRequest,
+        response: UpstreamResponse,
+        timeouts: Timeouts,
+        sink: Sink,
+    ) -> None:
+        """Carry a stream to its end and price what came of it."""
+        translation = Translation(lambda events: provider.parse_stream(request, events))
+        relay = Relay(journey, request, translation, response, sink, timeouts, self._clock)
+        unseen_tokens = 0
+        try:
+            await relay.run()
+        except (asyncio.CancelledError, CallError):
+            unseen_tokens = UNSEEN_TOKENS
+            raise
+        finally:
+            self._count_what_came(journey, unseen_tokens)
 
     async def _embed(
         self,
         journey: Journey,
         target: Target,
-        provider: Any,
+        account: Account,
         upstream: Upstream,
         timeouts: Timeouts,
         client: Client,
     ) -> None:
         assert journey.plan is not None
+        provider = account.provider
         request = EmbeddingRequest(target.model, journey.plan.body)
         upstream_request = provider.build_embedding(request)
         journey.billable = True
         response = await upstream.send(upstream_request, timeouts)
         try:
+            account.learn(target, response.headers)
             await _check_status(provider, response)
             body = await response.read(MAX_ANSWER_BYTES)
             await self._deliver(journey, provider.parse_embedding(request, body), client)
@@ -153,7 +175,16 @@ class Exchange:
         journey.usage = answer.usage or self._estimate(journey, len(answer.body))
         journey.finish_reason = answer.finish_reason
         self._bill(journey)
-        await client.send_answer(journey, answer.body)
+        if filtered_empty(answer):
+            raise CallError(
+                Outcome.CONTENT_POLICY, "the upstream's content filter left nothing of the answer"
+            )
+        if not journey.call.stream:
+            await client.send_answer(journey, answer.body)
+            return
+        events = chunks_of(load_object(answer.body), journey.call.include_usage)
+        await client.begin_stream(journey, b"".join(events))
+        await client.end_stream(journey)
 
     def _count_what_came(self, journey: Journey, unseen_tokens: int) -> None:
         """Price a stream; where it ended before its usage came, by what is known of it."""
@@ -161,9 +192,10 @@ class Exchange:
         complete = told is not None and not told.estimated and journey.finish_reason is not None
         if journey.chunks and not complete:
             text_bytes = journey.chunk_bytes - journey.chunks * CHUNK_FRAME_BYTES
-            text_tokens = max(text_bytes // BYTES_PER_TOKEN, journey.chunks) + unseen_tokens
+            text_tokens = max(text_bytes // BYTES_PER_TOKEN, journey.chunks)
             own = self._estimate(journey, text_tokens * BYTES_PER_TOKEN)
-            journey.usage = _more_of(told, own) if told else own
+            came = _more_of(told, own) if told else own
+            journey.usage = came._replace(output_tokens=came.output_tokens + unseen_tokens)
         self._bill(journey)
 
     def _estimate(self, journey: Journey, answer_bytes: int) -> Usage:
@@ -202,6 +234,22 @@ def _more_of(told: Usage, own: Usage) -> Usage:
     return told._replace(output_tokens=written, estimated=True)
 
 
+def _asked_of(provider: Any, request: ChatRequest) -> ChatRequest:
+    """The request as the upstream can answer it: as a stream, or whole."""
+    wants_stream = getattr(provider, "wants_stream", None)  # a ``StreamingChooser``
+    if wants_stream is None or (streamed := wants_stream(request)) == request.stream:
+        return request
+    return request._replace(stream=streamed)
+
+
+def _is_stream(request: ChatRequest, response: UpstreamResponse) -> bool:
+    """An upstream that answers in another way than it was asked to says so."""
+    said = response.headers.get("content-type", "")
+    if request.stream:
+        return not said.startswith("application/json")
+    return said.startswith("text/event-stream")
+
+
 async def _check_status(provider: Any, response: UpstreamResponse) -> None:
     if response.status == 200:
         return
@@ -210,4 +258,6 @@ async def _check_status(provider: Any, response: UpstreamResponse) -> None:
     except CallError as error:
         # The status is known all the same, and says more than how its explanation broke off.
         body = error.message.encode()
-    raise provider.parse_error(response.status, response.headers, body)
+    failure: CallError = provider.parse_error(response.status, response.headers, body)
+    failure.upstream_status = response.status
+    raise failure

@@ -22,8 +22,8 @@ class EventSplitter:
         self._pending = bytearray()
 
     def feed(self, data: bytes) -> list[Event]:
-        if not self._pending and data.find(b"\n\n") == len(data) - 2 >= 0 and b"\r" not in data:
-            return [parse_event(data)]
+        if not self._pending and _is_one_line(data):
+            return [Event(data, data[6:-2])]
         # A blank line may straddle the seam by up to three bytes; earlier ones were searched.
         searched = max(0, len(self._pending) - 3)
         self._pending += data
@@ -53,9 +53,24 @@ class EventSplitter:
         return [parse_event(rest.rstrip(b"\r\n") + b"\n\n")] if rest.strip() else []
 
 
+def _is_one_line(raw: bytes) -> bool:
+    """What nearly all events of nearly all upstreams look like."""
+    return (
+        raw.find(b"\n") == len(raw) - 2
+        and raw[:6] == b"data: "
+        and raw[-1:] == b"\n"
+        and b"\r" not in raw
+    )
+
+
+def events_in(chunk: bytes) -> list[Event]:
+    """The events of bytes that end with one, as a translation yields them."""
+    return [Event(chunk, chunk[6:-2])] if _is_one_line(chunk) else EventSplitter().feed(chunk)
+
+
 def parse_event(raw: bytes) -> Event:
     """``raw`` with its closing blank line to an Event."""
-    if raw.startswith(b"data: ") and raw.find(b"\n") == len(raw) - 2:
+    if _is_one_line(raw):
         return Event(raw, raw[6:-2])
     data: list[bytes] = []
     name = b""

@@ -90,7 +90,7 @@ async def test_a_silent_handshake_is_a_connect_timeout(serve, pool):
 
     server = await serve(script)
     request = server.request(url=server.url.replace("http:", "https:"))
-    error = await failure_of(pool, request, Timeouts(connect_s=0.05))
+    error = await failure_of(pool, request, Timeouts(connect_s=0.5))
     assert error.outcome is Outcome.UPSTREAM_UNREACHABLE
     assert (await hung_up).startswith(b"\x16\x03")
 
