@@ -17,16 +17,19 @@ from typing import Any, ClassVar
 
 import orjson
 
+from .chunk_mending import ChunkMending, mend_answer
 from .contracts import ProviderSettings
 from .errors import CallError, ConfigError, Outcome, outcome_of_status
 from .openai_wire import (
     QUOTED_ERROR_CHARS,
+    dump_object,
     load_object,
     quoted,
-    read_retry_after_s,
     read_usage,
 )
+from .rate_headers import read_allowances, read_retry_after_s
 from .schema import (
+    Allowances,
     Answer,
     ChatChunk,
     ChatRequest,
@@ -35,7 +38,7 @@ from .schema import (
     UpstreamRequest,
 )
 
-_TELLING = re.compile(rb'"(?:usage|error|finish_reason)"\s*:\s*[^n\s]')
+_TELLING = re.compile(rb'"(?:usage|error|finish_reason|tool_calls|code)"\s*:\s*[^n\s]')
 """A chunk worth parsing: one of these fields with a value that is not null."""
 
 _STATUS = re.compile(r"[45][0-9]{2}")
@@ -66,7 +69,7 @@ class OpenAICompatible:
     error_codes: ClassVar[Mapping[str, Outcome]] = {}
     """The upstream's own error codes or types, where its status alone would mislead."""
     telling: ClassVar[re.Pattern[bytes]] = _TELLING
-    """Finds the chunks that ``read_chunk`` must see; all others are relayed unread."""
+    """Finds the chunks that must be read; all others are relayed as they came."""
 
     def __init__(self, settings: ProviderSettings) -> None:
         base_url = settings.base_url or self.base_url
@@ -94,17 +97,19 @@ class OpenAICompatible:
 
     # Chat
 
+    def wants_stream(self, request: ChatRequest) -> bool:
+        """Whether to ask the upstream for a stream, whatever the client asked for."""
+        return self.settings.streams(request.stream)
+
     def build_request(self, request: ChatRequest) -> UpstreamRequest:
         body = {**request.body, "model": request.model}
+        options = body.pop("stream_options", None)
         if request.stream:
             body["stream"] = True
             if self.settings.stream_usage:
-                options = body.get("stream_options") or {}
-                body["stream_options"] = {**options, "include_usage": True}
-            else:
-                body.pop("stream_options", None)
+                body["stream_options"] = {**(options or {}), "include_usage": True}
         else:
-            body.pop("stream_options", None)
+            body.pop("stream", None)
         if request.max_output_tokens is not None:
             body.pop("max_tokens", None)
             body.pop("max_completion_tokens", None)
@@ -121,23 +126,29 @@ class OpenAICompatible:
             raise CallError(
                 Outcome.UPSTREAM_GARBLED, f"the upstream's answer has no choices: {quoted(body)}"
             )
-        return Answer(body, read_usage(answer.get("usage")), _finish_reason(_objects(choices)[0]))
+        finish_reason = _finish_reason(_objects(choices)[0])
+        if self.settings.thinking_tags and mend_answer(answer, self.settings.thinking_tags):
+            body = dump_object(answer)
+        return Answer(body, read_usage(answer.get("usage")), finish_reason)
 
     async def parse_stream(
         self, request: ChatRequest, events: AsyncIterator[Event]
     ) -> AsyncIterator[bytes | ChatChunk]:
+        settings = self.settings
+        mending = ChunkMending(request, settings.thinking_tags, settings.cumulative_tool_calls)
         finished = False
         async for event in events:
-            if event.data[:6] == b"[DONE]":
+            data = event.data
+            if data[:6] == b"[DONE]":
                 return
-            if not event.data:
-                if event.raw.startswith(b"{"):
-                    self.load_answer(event.raw)  # an error instead of a stream
-                continue
-            if self.telling.search(event.data):
-                chunk = self.read_chunk(event)
-                finished = finished or chunk.finish_reason is not None
-                yield chunk
+            if not data:
+                self.check_barren(event.raw)
+            elif self.telling.search(data) or mending.reads_all:
+                chunk = self.load_answer(data)
+                if raw := mending.mend(chunk, event.raw):
+                    told = self.read_chunk(chunk, raw)
+                    finished = finished or told.finish_reason is not None
+                    yield told
             else:
                 yield event.raw
         if not finished:
@@ -145,15 +156,27 @@ class OpenAICompatible:
                 Outcome.UPSTREAM_CUT, "the upstream's stream ended before the answer was complete"
             )
 
-    def read_chunk(self, event: Event) -> ChatChunk:
-        chunk = self.load_answer(event.data)
+    def read_chunk(self, chunk: Mapping[str, Any], raw: bytes) -> ChatChunk:
+        """What a chunk tells; ``raw`` is the event that carries it."""
         choices = chunk.get("choices") or []
         usage = chunk.get("usage")
         finish_reason = None
         for choice in _objects(choices):
             finish_reason = _finish_reason(choice) or finish_reason
             usage = usage or choice.get("usage")
-        return ChatChunk(event.raw, read_usage(usage), finish_reason, bool(usage and not choices))
+        return ChatChunk(raw, read_usage(usage), finish_reason, bool(usage and not choices))
+
+    def check_barren(self, raw: bytes) -> None:
+        """An event without data: a comment, or an error in place of a stream. Raises CallError.
+
+        llama.cpp, up to the autumn of 2025, wrote errors as a field called ``error``
+        (https://github.com/ggml-org/llama.cpp/pull/16109, read 2026-11-23).
+        """
+        if raw.startswith(b"{"):
+            self.load_answer(raw)
+        elif raw.startswith(b"error:"):
+            error = load_object(raw[len(b"error:") :])
+            raise self.error_in(self.error_of(error) or error, 200)
 
     # Embeddings
 
@@ -170,10 +193,14 @@ class OpenAICompatible:
                 Outcome.UPSTREAM_GARBLED, f"the upstream's answer has no data: {quoted(body)}"
             )
         if request.body.get("encoding_format") == "base64" and _pack_floats(answer["data"]):
-            body = orjson.dumps(answer)
+            body = dump_object(answer)
         return Answer(body, read_usage(answer.get("usage")))
 
-    # Errors
+    # Limits and errors
+
+    def read_allowances(self, headers: Mapping[str, str]) -> Allowances | None:
+        """What the head of an answer says is left of the upstream's limits."""
+        return read_allowances(headers)
 
     def parse_error(self, status: int, headers: Mapping[str, str], body: bytes) -> CallError:
         try:
@@ -194,8 +221,14 @@ class OpenAICompatible:
         return answer
 
     def error_of(self, answer: Mapping[str, Any]) -> Any:
-        """The error object inside an answer, falsy if there is none."""
-        return answer.get("error")
+        """The error object inside an answer, falsy if there is none.
+
+        vLLM, SGLang and SiliconFlow also write one in place of the answer.
+        """
+        error = answer.get("error")
+        if error or "choices" in answer or not answer.get("code"):
+            return error
+        return answer if answer.get("message") or answer.get("msg") else None
 
     def error_in(
         self, error: Any, status: int, headers: Mapping[str, str] | None = None
@@ -209,7 +242,8 @@ class OpenAICompatible:
         codes = {**_CODES, **self.error_codes}
         outcome = codes.get(code or "") or codes.get(str(fields.get("type"))) or by_status
         rejected = outcome is Outcome.UPSTREAM_REJECTED
-        message = fields.get("message") or fields.get("detail") or str(error)
+        told = (fields.get(name) for name in ("message", "msg", "detail"))
+        message = next(filter(None, told), error)
         return CallError(
             outcome,
             str(message)[:QUOTED_ERROR_CHARS],

@@ -1,4 +1,4 @@
-"""The words of OpenAI's wire that every translation needs: bodies, chunks, usage, retry times.
+"""The words of OpenAI's wire that every translation needs: bodies, chunks, usage.
 
 https://platform.openai.com/docs/api-reference/chat (read 2026-11-22, against the types of
 openai-python 3.54).
@@ -39,16 +39,19 @@ def load_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def read_retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """``retry-after-ms`` or ``retry-after`` in seconds; HTTP dates are ignored (no clock here)."""
-    for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            value = float(headers[name]) * unit_s
-        except (KeyError, ValueError):
-            continue
-        if 0 <= value < 1e9:
-            return value
-    return None
+def dump_object(value: Mapping[str, Any]) -> bytes:
+    """What was read from an upstream, as JSON again. Raises CallError(UPSTREAM_GARBLED)."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:  # it reads deeper nesting than it writes
+        raise CallError(
+            Outcome.UPSTREAM_GARBLED, "the upstream's JSON is nested too deep"
+        ) from None
+
+
+def dump_event(chunk: Mapping[str, Any]) -> bytes:
+    """A chunk as an event of a stream. Raises CallError(UPSTREAM_GARBLED)."""
+    return b"data: " + dump_object(chunk) + b"\n\n"
 
 
 def read_usage(usage: Any) -> Usage | None:

@@ -1,17 +1,30 @@
 """MiniMax. A failure may come with status 200, as ``base_resp`` where others have ``error``.
 
-Some models write ``<think>…</think>`` into the content, which passes as it is. The address in
-China is reached by ``base_url``. Error codes as collected on 2026-11-22, not checked against the
-page: https://platform.minimax.io/docs/api-reference/errorcode.
+Models from M2 on write ``<think>…</think>`` into the content and want it back in later turns
+(https://platform.minimax.io/docs/api-reference/text-openai-api, read 2026-11-23). Clients get the
+thinking as ``reasoning_content``, and what they send back in that field becomes tags again. The
+address in China is reached by ``base_url``. Error codes as collected on 2026-11-22, not checked
+against the page: https://platform.minimax.io/docs/api-reference/errorcode.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-from gateway import OpenAICompatible, Outcome, ProviderSettings, RegisterProvider, hookimpl
+from gateway import (
+    ChatRequest,
+    OpenAICompatible,
+    Outcome,
+    ProviderSettings,
+    RegisterProvider,
+    hookimpl,
+)
+
+
+class Settings(ProviderSettings):
+    thinking_tags: bool | Literal["opened"] = True
 
 
 class MiniMax(OpenAICompatible):
@@ -32,6 +45,10 @@ class MiniMax(OpenAICompatible):
         "2056": Outcome.UPSTREAM_RATE_LIMITED,
     }
 
+    def adapt(self, body: dict[str, Any], request: ChatRequest) -> None:
+        if self.settings.thinking_tags and isinstance(body.get("messages"), list):
+            body["messages"] = [_with_tags(message) for message in body["messages"]]
+
     def error_of(self, answer: Mapping[str, Any]) -> Any:
         verdict = answer.get("base_resp")
         if isinstance(verdict, dict) and verdict.get("status_code"):
@@ -39,6 +56,17 @@ class MiniMax(OpenAICompatible):
         return super().error_of(answer)
 
 
+def _with_tags(message: Any) -> Any:
+    """An assistant's turn as the model itself wrote it."""
+    if not isinstance(message, dict) or message.get("role") != "assistant":
+        return message
+    thinking, content = message.get("reasoning_content"), message.get("content") or ""
+    if not (thinking and isinstance(thinking, str) and isinstance(content, str)):
+        return message
+    kept = {name: value for name, value in message.items() if name != "reasoning_content"}
+    return {**kept, "content": f"<think>\n{thinking.strip()}\n</think>\n\n{content}"}
+
+
 @hookimpl
 def register_providers(register: RegisterProvider) -> None:
-    register("minimax", ProviderSettings, MiniMax)
+    register("minimax", Settings, MiniMax)

@@ -33,6 +33,7 @@ from collections.abc import AsyncIterator, Mapping
 import orjson
 
 from gateway import (
+    Allowances,
     Answer,
     CallError,
     ChatChunk,
@@ -43,8 +44,8 @@ from gateway import (
     hookimpl,
 )
 
-from .request import Settings, build_body
-from .response import read_answer, read_error
+from .request import MAX_UNSTREAMED_TOKENS, Settings, build_body, max_tokens_of
+from .response import read_answer, read_error, read_limits
 from .stream import relay
 
 
@@ -65,6 +66,12 @@ class Anthropic:
             *settings.headers.items(),
         )
 
+    def wants_stream(self, request: ChatRequest) -> bool:
+        """A long answer is streamed: the connection would be silent for minutes, and lost with
+        whatever closes silent ones. (The vendor's own SDK refuses such a call otherwise.)"""
+        is_long = max_tokens_of(request, self.settings) > MAX_UNSTREAMED_TOKENS
+        return self.settings.streams(request.stream or is_long)
+
     def build_request(self, request: ChatRequest) -> UpstreamRequest:
         """Raises CallError: UNSUPPORTED for what the API has no way to do, INVALID_REQUEST."""
         body, dropped = build_body(request, self.settings)
@@ -77,6 +84,9 @@ class Anthropic:
         self, request: ChatRequest, events: AsyncIterator[Event]
     ) -> AsyncIterator[bytes | ChatChunk]:
         return relay(request, events)
+
+    def read_allowances(self, headers: Mapping[str, str]) -> Allowances | None:
+        return read_limits(headers)
 
     def parse_error(self, status: int, headers: Mapping[str, str], body: bytes) -> CallError:
         return read_error(status, headers, body)

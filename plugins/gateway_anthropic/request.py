@@ -20,6 +20,10 @@ JSON_INSTRUCTION = (
 """Stands in for ``json_object``: the API's structured output wants a schema that closes every
 object, so it cannot promise an open one."""
 
+MAX_UNSTREAMED_TOKENS = 21_333
+"""What the vendor's SDK expects within ten minutes: anthropic-python 2.12
+``_calculate_nonstreaming_timeout``, 128,000 tokens an hour."""
+
 
 class Settings(ProviderSettings):
     """``base_url`` is given without ``/v1``."""
@@ -29,7 +33,7 @@ class Settings(ProviderSettings):
     and named. ``2023-06-01`` sends them, for the models that still take them."""
     default_max_output_tokens: int = Field(16_384, gt=0)
     """The API insists on a cap. This one is sent where neither the client, nor the task, nor the
-    model sets any; up to about 21,000 tokens an answer need not be streamed."""
+    model sets any; it is below what has to be streamed."""
     thinking_display: Literal["summarized", "omitted"] | None = None
     """Whether thinking that ``reasoning_effort`` asked for can be read; None leaves it to the
     model's own default. It is billed alike."""
@@ -56,7 +60,7 @@ def build_body(request: ChatRequest, settings: Settings) -> tuple[Object, tuple[
         output_format = None
     upstream: Object = {
         "model": request.model,
-        "max_tokens": _max_tokens(request, settings),
+        "max_tokens": max_tokens_of(request, settings),
         **({"system": system} if system else {}),
         "messages": turns,
         **_tools(body),
@@ -113,7 +117,7 @@ def _refuse(body: Mapping[str, Any]) -> None:
             raise CallError(Outcome.UNSUPPORTED, why, param=field)
 
 
-def _max_tokens(request: ChatRequest, settings: Settings) -> int:
+def max_tokens_of(request: ChatRequest, settings: Settings) -> int:
     asked = request.max_output_tokens
     for name in ("max_completion_tokens", "max_tokens"):
         asked = request.body.get(name) if asked is None else asked

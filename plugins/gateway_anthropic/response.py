@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from gateway import (
+    Allowances,
     Answer,
     CallError,
     ChatRequest,
@@ -18,6 +19,7 @@ from gateway import (
     load_object,
     outcome_of_status,
     quoted,
+    read_allowance,
     read_count,
     read_retry_after_s,
 )
@@ -179,3 +181,23 @@ def error_in(
     if request_id := answer.get("request_id"):
         message = f"{message} ({request_id})"
     return CallError(outcome, message, retry_after_s=read_retry_after_s(headers or {}))
+
+
+LIMITS = "anthropic-ratelimit-"
+
+
+def read_limits(headers: Mapping[str, str]) -> Allowances | None:
+    """What ``anthropic-ratelimit-*`` say is left: of several limits on tokens, the tightest.
+
+    https://platform.claude.com/docs/en/api/rate-limits (read 2026-11-23): resets are moments in
+    RFC 3339.
+    """
+    if f"{LIMITS}requests-remaining" not in headers and f"{LIMITS}tokens-remaining" not in headers:
+        return None
+    tokens = [
+        allowance
+        for kind in ("tokens", "input-tokens", "output-tokens")
+        if (allowance := read_allowance(headers, f"{LIMITS}{kind}-", "")) is not None
+    ]
+    tightest = min(tokens, key=lambda allowance: allowance.remaining, default=None)
+    return Allowances(read_allowance(headers, f"{LIMITS}requests-", ""), tightest)

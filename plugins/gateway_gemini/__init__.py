@@ -49,6 +49,7 @@ class Gemini:
 
     def __init__(self, settings: GeminiSettings) -> None:
         self.root = (settings.base_url or BASE_URL).rstrip("/")
+        self.settings = settings
         self.lowest_thinking_level = settings.lowest_thinking_level
         key = settings.api_key
         self.headers = (
@@ -61,6 +62,9 @@ class Gemini:
         """``model`` is an id, or a whole resource name such as ``tunedModels/…``."""
         resource = model if "/" in model else f"models/{model}"
         return f"{self.root}/{resource}:{method}"
+
+    def wants_stream(self, request: ChatRequest) -> bool:
+        return self.settings.streams(request.stream)
 
     def build_request(self, request: ChatRequest) -> UpstreamRequest:
         try:
