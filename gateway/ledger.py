@@ -157,6 +157,11 @@ class RequestRow(NamedTuple):
     baseline_model: str | None
     baseline_nano: int | None
     baseline_currency: str | None
+    replayed: str = ""
+    """Why nothing was sent for it; empty if it was."""
+    saved_nano: int = 0
+    """The list cost of an answer that was given again, for nothing."""
+    saved_currency: str | None = None
 
 
 class AttemptRow(NamedTuple):
@@ -197,6 +202,8 @@ class Closing(NamedTuple):
     request: RequestRow | None = None
     attempts: tuple[AttemptRow, ...] = ()
     lines: tuple[LedgerRow, ...] = ()
+    was_held: bool = True
+    """False for a call that was answered for nothing: its rows are all there is to write."""
 
 
 class Granted(NamedTuple):

@@ -166,8 +166,12 @@ class Book:
     attempts: int = 0
     retakes: int = 0
     compared_calls: int = 0
+    replays: int = 0
+    """Calls that were given a kept answer, for nothing."""
     sums: dict[Priced, Amounts] = field(default_factory=dict)
     baselines: dict[Priced, int] = field(default_factory=dict)
+    saved: dict[Priced, int] = field(default_factory=dict)
+    """What kept answers would have cost."""
     shots: set[tuple[str | None, ...]] = field(default_factory=set)
     """The accepted ones: a call to them succeeded."""
 
@@ -176,6 +180,10 @@ class Book:
 
     def add_baseline(self, priced: Priced, nano: int) -> None:
         self.baselines[priced] = self.baselines.get(priced, 0) + nano
+
+    def add_replays(self, priced: Priced, calls: int, nano: int) -> None:
+        self.replays += calls
+        self.saved[priced] = self.saved.get(priced, 0) + nano
 
     @property
     def empty(self) -> bool:
@@ -198,16 +206,24 @@ class Book:
 
     def baseline_nano(self, currency: str) -> int:
         """What the compared calls would have cost on their baseline."""
-        return sum(
-            ExchangeRate(rate).convert(nano, unit, currency)
-            for (unit, rate), nano in self.baselines.items()
-        )
+        return _converted(self.baselines, currency)
+
+    def saved_nano(self, currency: str) -> int:
+        """What kept answers would have cost."""
+        return _converted(self.saved, currency)
 
     def per_shot_nano(self, currency: str) -> int | None:
         """All that calls with a shot cost, for each accepted one, rounded up."""
         if not self.shots:
             return None
         return -(-self.converted(currency).shots // len(self.shots))
+
+
+def _converted(sums: dict[Priced, int], currency: str) -> int:
+    """Each sum at its own rate."""
+    return sum(
+        ExchangeRate(rate).convert(nano, unit, currency) for (unit, rate), nano in sums.items()
+    )
 
 
 Key = tuple[str | None, ...]

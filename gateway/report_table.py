@@ -181,6 +181,9 @@ def _add_book(table: Table, name: str, book: Book, currency: str, note: str) -> 
             table.add_row(f"  {part}", _money(sums, part, currency), meaning)
     _add_shots(table, book, currency)
     _add_savings(table, book, currency)
+    if book.replays:
+        note = f"{book.replays:,} calls; what they would have cost, had they been sent"
+        table.add_row("  kept answers", f"{currency} {short(book.saved_nano(currency))}", note)
 
 
 def _add_shots(table: Table, book: Book, currency: str) -> None:

@@ -72,6 +72,7 @@ def _book(book: Book, currency: str) -> dict[str, Any] | None:
             "cost": amount(converted.compared),
             "saved": amount(baseline_nano - converted.compared),
         },
+        "kept_answers": {"calls": book.replays, "saved": amount(book.saved_nano(currency))},
     }
 
 
@@ -94,7 +95,7 @@ SUMS = ("total", *PARTS)
 OF_BOOK = (
     *COUNTS, "CNY", "USD", *SUMS,
     "shots_accepted", "shots_cost", "cost_per_accepted_shot", "retakes", "retakes_cost",
-    "compared_calls", "compared_cost", "baseline", "saved",
+    "compared_calls", "compared_cost", "baseline", "saved", "replays", "replays_saved",
 )  # fmt: skip
 """Columns of one book. CNY and USD are as charged, everything else is converted."""
 
@@ -134,6 +135,8 @@ def _cells(book: Book, currency: str) -> list[str | int]:
         amount(sums.compared),
         amount(baseline_nano),
         amount(baseline_nano - sums.compared),
+        book.replays,
+        amount(book.saved_nano(currency)),
     ]
 
 

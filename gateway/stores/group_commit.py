@@ -23,8 +23,9 @@ from gateway.ledger import Closing, Granted, HoldRequest, Verdict
 from .tally import OpenHolds, Tally
 
 MAX_BATCH = 512
-HOLD_WAIT_S = 0.9
-"""How long a call waits for its hold; it is told to come back within a second, all in all."""
+HOLD_WAIT_S = 0.7
+"""How long a call waits for its hold: it is told to come back within a second, all in all, and
+under load other calls come before its turn to be told."""
 CLOSING_WAIT_S = 0.005
 """How long what ended may wait for holds to be committed with."""
 RETRY_S = 0.25

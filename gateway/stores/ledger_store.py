@@ -40,6 +40,7 @@ from .parents import Parents
 from .rows import HOLD_COLUMNS, delete_holds, hold_row, insert_rows
 from .withdrawal import withdraw
 
+KNOWN = "SELECT 1 FROM requests WHERE id = ?"
 STANDING = "SELECT amount_nano FROM holds WHERE id = ?"
 EXTEND = "UPDATE holds SET amount_nano = amount_nano + ? WHERE id = ?"
 PRUNE_S = 3_600
@@ -67,7 +68,7 @@ class LedgerStore:
         self._connected_us = 0
         self._pruned_us = 0
         self._connection: Connection | None = None
-        self._owner = owner
+        self.owner = owner
         self._generation = 0
         self._budgets = BudgetIndex(())
         self._wanted: Wanted = ({}, {})
@@ -97,8 +98,9 @@ class LedgerStore:
     def _commit(
         self, connection: Connection, holds: Sequence[HoldRequest], closings: Sequence[Closing]
     ) -> list[Verdict]:
-        self._write_rates(connection, holds)
-        touched = [*holds, *(closing.hold for closing in closings)]
+        replays = [closing.hold for closing in closings if not closing.was_held]
+        self._write_rates(connection, [*holds, *replays] if replays else holds)
+        touched = [*holds, *(closing.hold for closing in closings if closing.was_held)]
         parents = Parents(connection, touched)
         balances = Balances(connection, self._budgets)
         balances.lock([*touched, *parents])
@@ -129,14 +131,14 @@ class LedgerStore:
                     prune_balances(connection, now_us // MICRO)
                 self._pruned_us = now_us
             with connection.transaction():
-                leases.renew(connection, self._owner, now_us)
+                leases.renew(connection, self.owner, now_us)
                 may_sweep = now_us - self._connected_us > leases.LEASE_S * MICRO
                 return leases.orphans(connection, now_us) if may_sweep else []
 
     def sign_off(self) -> None:
         """This process ends; what it still holds is an orphan."""
         with self._used() as connection:
-            leases.give_up(connection, self._owner)
+            leases.give_up(connection, self.owner)
         self.disconnect()
 
     @contextmanager
@@ -163,7 +165,7 @@ class LedgerStore:
         self._known_rates.clear()
         self._connected_us = int(self._wall_clock() * MICRO)
         try:
-            leases.renew(connection, self._owner, self._connected_us)
+            leases.renew(connection, self.owner, self._connected_us)
         except StoreUnavailable:
             connection.close()
             raise
@@ -219,6 +221,9 @@ class LedgerStore:
                 hold = hold._replace(amount_nano=parents.end(hold.id, stood.pop(hold.id)))
                 balances.change(hold, 0)
                 parents.give_back(hold, closing.charges, balances)
+            elif not closing.was_held:
+                if connection.execute(KNOWN, (hold.id,)):
+                    continue  # by a transaction of which nobody heard that it was committed
             elif not _is_truth(closing) or not withdraw(connection, balances, hold):
                 continue
             else:
@@ -237,7 +242,7 @@ class LedgerStore:
         self, connection: Connection, holds: Sequence[HoldRequest], verdicts: Sequence[Verdict]
     ) -> None:
         granted = [
-            hold_row(hold, self._owner)
+            hold_row(hold, self.owner)
             for hold, verdict in zip(holds, verdicts, strict=True)
             if isinstance(verdict, Granted) and not hold.extends
         ]

@@ -50,6 +50,11 @@ class Sheet:
             if compared:
                 book.add_baseline((currency, rate), int(nano))
 
+    def add_replays(self, row: Sequence[Any]) -> None:
+        rehearsed, currency, rate, calls, nano = row[len(self._by) :]
+        for book in self._books(row, rehearsed):
+            book.add_replays((currency or "USD", rate), calls, int(nano))
+
     def add_shot(self, row: Sequence[Any]) -> None:
         rehearsed, *shot = row[len(self._by) :]
         for book in self._books(row, rehearsed):

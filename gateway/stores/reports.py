@@ -58,6 +58,8 @@ def report(url: str, query: ReportQuery, terms: ReportTerms) -> ReportResult:
             sheet.add_money(row)
         for row in connection.execute(_calls(within)):
             sheet.add_calls(row)
+        for row in connection.execute(_replays(within)):
+            sheet.add_replays(row)
         for row in connection.execute(_accepted_shots(within)):
             sheet.add_shot(row)
         held = _held(connection, query)
@@ -174,6 +176,23 @@ def _calls(within: _Within) -> Select[Any]:
         select(*keys, *counts)
         .select_from(joined)
         .where(*within.where(of_attempts=False))
+        .group_by(*keys)
+    )
+
+
+def _replays(within: _Within) -> Select[Any]:
+    """Rows: groups, rehearsed, currency, rate, calls that were given a kept answer, what it would
+    have cost."""
+    keys = [
+        *within.groups(of_attempts=False),
+        requests.c.rehearsal,
+        requests.c.saved_currency,
+        exchange_rates.c.cny_per_usd_nano,
+    ]
+    return (
+        select(*keys, func.count(), func.sum(requests.c.saved_nano))
+        .select_from(requests.join(exchange_rates, exchange_rates.c.id == requests.c.exchange_rate))
+        .where(requests.c.replayed != "", *within.where(of_attempts=False))
         .group_by(*keys)
     )
 

@@ -96,10 +96,14 @@ requests = Table(
     Column("baseline_model", Text),
     Column("baseline_nano", BigInteger),
     Column("baseline_currency", Text),
+    Column("replayed", Text, nullable=False, server_default=""),
+    Column("saved_nano", BigInteger, nullable=False, server_default="0"),
+    Column("saved_currency", Text),
     Index("requests_by_time", "started_us"),
 )
-"""One row for each call that money was held for. provider, model and public_model are those that
-answered, or were tried last; recovered rows were closed for a process that died."""
+"""One row for each call that money was held for, or that was given a kept answer for nothing
+(replayed says which; it has no attempts). provider, model and public_model are those that answered,
+or were tried last; recovered rows were closed for a process that died."""
 
 attempts = Table(
     "attempts",
@@ -176,3 +180,19 @@ quotes = Table(
     Column("hold", Text),
     Column("body", Text, nullable=False),
 )
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("request", Text, nullable=False),
+    Column("call_id", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("fate", Text, nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("answer", Text),
+    Index("idempotency_by_expiry", "expires_us", "size_bytes"),
+)
+"""One row for each Idempotency-Key, with the call that was first with it. id is a digest of key and
+tenant, request one of what is asked; the answer is packed, and absent where it is not kept."""

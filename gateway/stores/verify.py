@@ -38,8 +38,12 @@ PAGE_END = (
     f"ORDER BY request_id LIMIT {PAGE_ROWS}) AS page"
 )
 NEVER_TRIED = (
-    "SELECT id FROM requests WHERE provider IS NOT NULL "
+    "SELECT id FROM requests WHERE provider IS NOT NULL AND replayed = '' "
     "AND NOT EXISTS (SELECT 1 FROM attempts WHERE attempts.request_id = requests.id)"
+)
+SENT_ALL_THE_SAME = (
+    "SELECT id FROM requests WHERE replayed <> '' "
+    "AND EXISTS (SELECT 1 FROM attempts WHERE attempts.request_id = requests.id)"
 )
 WITHOUT_ATTEMPT = (
     "SELECT request_id, attempt, meter FROM ledger WHERE NOT EXISTS (SELECT 1 FROM attempts "
@@ -155,6 +159,10 @@ def _check_references(found: Findings, connection: Connection) -> None:
     found.report(
         f"request {id_} was sent somewhere, and no attempt is written"
         for (id_,) in connection.execute(NEVER_TRIED)
+    )
+    found.report(
+        f"request {id_} was given a kept answer, and an attempt is written"
+        for (id_,) in connection.execute(SENT_ALL_THE_SAME)
     )
     found.report(
         f"ledger row {meter} of request {id_} belongs to attempt {number}, which is not there"

@@ -14,7 +14,7 @@ from gateway.errors import ConfigError
 from gateway.stores.connections import connect
 from gateway.stores.opening import connector, prepare_ledger
 from gateway.stores.queries import engine_url
-from gateway.stores.schema_version import HEAD, prepare, upgrade
+from gateway.stores.schema_version import HEAD, MIGRATIONS, prepare, statements, upgrade
 from gateway.stores.tables import metadata
 
 PROCESSES = 6
@@ -65,6 +65,37 @@ def test_the_tables_are_those_that_reports_know(ledger_url: str) -> None:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
     engine.dispose()
+
+
+def make_the_first_version(url: str) -> None:
+    """Tables as the first version made them, and a row."""
+    connection = connect(url)
+    try:
+        for statement in statements(MIGRATIONS / "0001_ledger.sql", url.startswith("sqlite")):
+            connection.execute(statement)
+        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+        connection.execute("INSERT INTO alembic_version (version_num) VALUES ('0001')")
+        connection.execute(
+            "INSERT INTO requests VALUES ('req_1', 1, 2, 'chat', NULL, NULL, NULL, NULL, NULL, "
+            "NULL, 'k1', NULL, NULL, 'draft', 'task', TRUE, 'ok', 'acme', 'm', 'm', FALSE, FALSE, "
+            "3, 'USD', 'rate', NULL, NULL, NULL)"
+        )
+    finally:
+        connection.close()
+
+
+def test_a_database_of_the_first_version_is_brought_up_to_date_with_its_rows(
+    ledger_url: str, second_url: str
+) -> None:
+    make_the_first_version(ledger_url)
+    prepare(ledger_url)
+    prepare(second_url)
+    tables = shape(ledger_url)
+    assert {**tables, "alembic_version": ()} == {**shape(second_url), "alembic_version": ()}
+    connection = connect(ledger_url)
+    rows = connection.execute("SELECT id, replayed, saved_nano, saved_currency FROM requests")
+    connection.close()
+    assert rows == [("req_1", "", 0, None)]
 
 
 def test_preparing_twice_changes_nothing(ledger_url: str) -> None:

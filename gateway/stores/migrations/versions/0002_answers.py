@@ -1,0 +1,18 @@
+"""Answers that are kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import op
+
+from gateway.stores.schema_version import statements
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    sqlite = op.get_bind().dialect.name == "sqlite"
+    for statement in statements(Path(__file__).parents[1] / "0002_answers.sql", sqlite):
+        op.execute(statement)
