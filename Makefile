@@ -11,26 +11,29 @@ SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 CLIENTS    := .clients
 PINNED     := tests/end_to_end/clients
+FUZZ_S     ?= 60
 OPENAI2    := $(CLIENTS)/openai2/.installed
 NODE       := $(CLIENTS)/node/.installed
 REAL_MODEL := $(CLIENTS)/real_model/.installed
 
-.PHONY: help run test lint types suite clients postgresql real-model soak bench schema clean
+.PHONY: help run test lint types suite clients postgresql redis real-model soak bench schema clean
 
 help:
 	@echo "make run         start the gateway on 127.0.0.1:8080, with what the environment offers"
 	@echo "make test        lint, types and the whole suite"
 	@echo "make clients     the SDKs that the suite drives, in environments of their own"
 	@echo "make postgresql  the database that the suite tests the ledger on, beside SQLite"
+	@echo "make redis       the server that the suite counts limits in, beside memory"
 	@echo "make real-model  one test against a small local language model"
-	@echo "make soak        kill, stop and starve it for half an hour, and print what was lost"
+	@echo "make soak        kill, starve and flood it for an hour, and print what was lost or late"
+	@echo "make fuzz        feed every parser with nonsense, a minute each"
 	@echo "make bench       compare with nginx in the same run"
 	@echo "make schema      write config/gateway.schema.json anew"
 
 run: $(RUN)
 	@$(BIN)/daobo serve
 
-test: lint types clients postgresql suite
+test: lint types clients postgresql redis suite
 
 lint: $(DEV)
 	$(BIN)/ruff check .
@@ -48,14 +51,26 @@ postgresql:
 	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
 	  { $(SUDO) apt-get update && $(SUDO) apt-get install -y --no-install-recommends postgresql; }
 
+redis:
+	@command -v redis-server >/dev/null || \
+	  { $(SUDO) apt-get update && $(SUDO) apt-get install -y --no-install-recommends redis-server; }
+
 real-model: $(DEV) $(REAL_MODEL)
 	$(BIN)/pytest -m real_model tests/end_to_end/test_real_model.py
 
-# TABLE=docs/operations.md writes the table to the page as well.
-soak: $(DEV) postgresql
+# TABLE=docs/operations.md writes the tables to the page as well. SOAK_MINUTES is how long the test
+# with that name goes on, 30 unless said; the others take as long as they take.
+soak: $(DEV) postgresql redis
 	$(BIN)/pytest tests/faults -m 'not real_model' -k 'not short' \
 	  $(if $(TABLE),--write-table $(TABLE))
-	$(BIN)/pytest -n 2 -m soak tests/stores
+	$(BIN)/pytest -n 2 -m soak tests/stores tests/limits
+
+# Each parser for FUZZ_S seconds. What is found stops it and is left in the folder that is named.
+fuzz: $(DEV)
+	@for name in $$($(BIN)/python -m tests.fuzz.run 2>/dev/null); do \
+	  nice $(BIN)/python -m tests.fuzz.run $$name -max_total_time=$(FUZZ_S) >$(VENV)/fuzz.log 2>&1 \
+	    && echo "$$name: $$(grep -h '^Done' $(VENV)/fuzz.log)" || { cat $(VENV)/fuzz.log; exit 1; }; \
+	done
 
 bench: $(DEV)
 	@command -v wrk >/dev/null && { command -v nginx || test -x /usr/sbin/nginx; } >/dev/null || \

@@ -26,10 +26,12 @@ from .openai_wire import (
     load_object,
     quoted,
     read_count,
-    read_retry_after_s,
     read_usage,
 )
+from .rate_headers import read_allowance, read_allowances, read_retry_after_s
 from .schema import (
+    Allowance,
+    Allowances,
     Answer,
     Attempt,
     Caller,
@@ -47,6 +49,8 @@ from .schema import (
 )
 
 __all__ = [
+    "Allowance",
+    "Allowances",
     "Answer",
     "Attempt",
     "CallError",
@@ -83,6 +87,8 @@ __all__ = [
     "load_object",
     "outcome_of_status",
     "quoted",
+    "read_allowance",
+    "read_allowances",
     "read_count",
     "read_retry_after_s",
     "read_usage",

@@ -19,25 +19,31 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
-from .assembly import Connected, Permanent, Rooms, build_rooms
+from .answer_archive import AnswerArchive
+from .assembly import Permanent, Rooms, build_rooms
 from .config import LoadedConfig
 from .config_file import disabled_plugins, load_config
+from .connecting import Connected
 from .contracts import Observer, RegisterObserver, RegisterStrategy
 from .errors import CallError, ConfigError, Outcome
 from .hookspecs import hookimpl
+from .limit_stores import LimitStores
 from .limits.in_flight import InFlight
+from .limits.overload import Overload
 from .money.budgets import configured_budgets, task_shares
 from .money.recovery import closing_of_orphan
 from .money_watch import MoneyWatch
 from .plugins import discover
+from .provider_watch import ProviderWatch
 from .report import ReportQuery, ReportResult, ReportTerms
 from .routing import strategies
 from .routing.classifier import Classifier
 from .routing.latency import Latency
-from .server.admin import Admin, Known
+from .server.admin import Admin, Known, nothing_there
 from .server.door import Door, Serving
 from .server.quotes import QuoteDesk
 from .server.report import admin_report
+from .server.targets import admin_targets
 from .stores.budget_store import BudgetStore
 from .stores.checkpoints import Checkpoints
 from .stores.connections import StoreUnavailable
@@ -45,9 +51,11 @@ from .stores.group_commit import GroupCommit
 from .stores.keys import KeyFile, KeyRing
 from .stores.opening import connector, database_url, ledger_store
 from .stores.quote_rows import QuoteRows
+from .target_watch import TargetWatch
 from .telemetry import workers
 from .telemetry.batches import RecordBatches
 from .telemetry.exposition import CONTENT_TYPE
+from .telemetry.loop_lag import LoopLag
 from .telemetry.metrics import Metrics
 
 WATCH_INTERVAL_S = 1.0
@@ -112,14 +120,24 @@ class Gateway:
             Checkpoints(self.database_url),
             options.state,
         )
+        self.answers = AnswerArchive(
+            self.metrics, options.environ, self.database_url, self._books.owner, _report_failure
+        )
+        self.limit_stores = LimitStores(self.metrics, options.environ, _report_failure)
+        self.targets = TargetWatch(self.metrics, loaded.config)
+        self.providers = ProviderWatch(self.metrics, self.registry, options.environ)
         self.permanent = Permanent(
             registry=self.registry,
+            health=self.targets.health,
+            retry_budget=self.targets.retry_budget,
             records=self.records,
+            archive=self.answers.archive,
             latency=latency,
             ledger=self.ledger,
+            limit_stores=self.limit_stores,
             in_flight=InFlight(server.max_in_flight, server.max_in_flight_per_key),
             classifier=Classifier.load(),
-            environ=options.environ,
+            connector=self.providers.connector,
             price_cache=options.state / "prices.json",
             report_failure=_report_failure,
         )
@@ -129,6 +147,12 @@ class Gateway:
             loaded.config.keys.project,
             options.environ.get("DAOBO_KEY"),
             options.environ.get("DAOBO_ADMIN_KEY"),
+        )
+        overload = Overload(self.permanent.in_flight, server.overload.max_loop_lag_s)
+        self.overload = overload
+        self.loop_lag = LoopLag(time.perf_counter, overload.loop_was_late)
+        self.metrics.watch_overload(
+            self.loop_lag.quantiles, lambda: overload.shed, lambda: overload.bound
         )
         self.draining = False
         self._retired: list[tuple[float, Connected]] = []
@@ -152,6 +176,10 @@ class Gateway:
         config = rooms.loaded.config
         self.permanent.in_flight.max_in_flight = config.server.max_in_flight
         self.permanent.in_flight.max_per_key = config.server.max_in_flight_per_key
+        self.answers.enter(config.cache)
+        self.overload.max_lag_s = config.server.overload.max_loop_lag_s
+        self.targets.enter(rooms)
+        self.providers.enter(rooms.connected, rooms.pace)
         self._books.want_budgets(configured_budgets(config), task_shares(config))
         self.metrics.set_known(config.tasks, config.models, config.providers)
         self.metrics.config_loaded(rooms.loaded.version, time.time())
@@ -161,6 +189,7 @@ class Gateway:
         before = self.rooms
         try:
             loaded = await asyncio.to_thread(self.load)
+            self.providers.restore()
             if loaded.version == before.loaded.version:
                 return
             # In a thread: prices of models that were not there before take a tenth of a second.
@@ -194,7 +223,15 @@ class Gateway:
         app = web.Application(client_max_size=self.rooms.loaded.config.server.max_body_bytes)
         self.registry.configure_app(app=app, config=self.rooms.loaded.config)
         quotes = QuoteDesk(QuoteRows(self.database_url), self.ledger)
-        door = Door(self.serving, self.ring, quotes, self.not_ready, time.time, time.monotonic)
+        door = Door(
+            self.serving,
+            self.ring,
+            quotes,
+            self.overload,
+            self.not_ready,
+            time.time,
+            time.monotonic,
+        )
         door.add_to(app)
         return app
 
@@ -208,6 +245,13 @@ class Gateway:
         admin.add_to(app)
         reports = admin.guarded(partial(admin_report, run=self._report))
         app.router.add_get("/admin/report", reports)
+        targets = partial(
+            admin_targets,
+            rows=lambda: self.targets.rows(self.rooms),
+            retry_budget=self.targets.budget,
+        )
+        app.router.add_get("/admin/targets", admin.guarded(targets))
+        app.router.add_route("*", "/{path:(?s:.*)}", nothing_there(app))
         return app
 
     def _report(self, query: ReportQuery) -> ReportResult:
@@ -261,7 +305,13 @@ class Gateway:
     async def close(self) -> None:
         """The end: all that happened is written down."""
         await self.close_upstreams()
-        await asyncio.gather(self.ledger.stop(LEDGER_FAREWELL_S), self.money_watch.stop())
+        await self.answers.end_calls()
+        await asyncio.gather(
+            self.answers.stop(LEDGER_FAREWELL_S),
+            self.ledger.stop(LEDGER_FAREWELL_S),
+            self.money_watch.stop(),
+            self.limit_stores.close(),
+        )
         self.records.flush()
 
     async def watch(self) -> None:
@@ -277,6 +327,7 @@ class Gateway:
                     await self._reload_wanted.wait()
             self._refresh_keys()
             await self.money_watch.look()
+            self.answers.look()
             await self._close_retired(time.monotonic())
             if (stamp := _stamp(self.options.config_path)) != seen or self._reload_wanted.is_set():
                 seen = stamp
@@ -302,7 +353,7 @@ class Gateway:
 async def _close(upstreams: Iterable[Connected]) -> None:
     for connected in upstreams:
         try:
-            await connected.upstream.close()
+            await connected.close()
         except Exception as error:  # a plugin's fault must not keep the others open
             log.error("an upstream could not be closed", exc_info=error)
 

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from .answers.answers import Answers, Archive
+from .answers.keys import is_deterministic
 from .chunking.tokens import estimate_chat_tokens, estimate_embedding_tokens
 from .chunking.window import Window
 from .config import GatewayConfig, LoadedConfig, ModelConfig
 from .config_media_prices import AnyPrice
-from .contracts import EmbeddedProvider, Observer, ProviderSettings, Upstream
+from .connecting import Connected, Connector
+from .contracts import EmbeddedProvider, Observer
 from .errors import ConfigError
+from .journey import Journey
 from .ledger import ExchangeRate
+from .limit_stores import LimitStores
 from .limits.admission import Admission
+from .limits.at_target import TargetLimits
+from .limits.buckets import Bucket
 from .limits.in_flight import InFlight
-from .limits.pacing import Gate, gate_for
+from .limits.reserve import Reserve
+from .limits.rules import Rules
+from .limits.turns import Pace
 from .money.media_price import MediaPrice
 from .money.prices import PriceBook
 from .money.purse import Ledger, Purse
@@ -32,29 +41,18 @@ from .routing.classifier import Classifier
 from .routing.latency import Latency
 from .routing.listing import build_listing
 from .routing.router import Router
-from .schema import TOKEN_CLASSES, Call, Plan, Target, Timeouts, Usage
+from .schema import TOKEN_CLASSES, Call, Plan, Target, Usage
 from .server.calls import CHECKS
 from .server.door import Serving
 from .telemetry.redaction import redact
-from .upstream.attempts import Attempts
-from .upstream.dialing import proxy_for
+from .upstream.attempts import Attempts, Patience
 from .upstream.exchange import Exchange
-from .upstream.pool import ConnectionPool
+from .upstream.health import Health
+from .upstream.retries import RetryBudget
 
 UNKNOWN_PRICE_NANO = 1 << 62
 TYPICAL_USAGE = Usage(input_tokens=1_000_000, output_tokens=250_000)
 """What targets are compared by: a script in, a quarter of it out."""
-
-
-@dataclass(frozen=True)
-class Connected:
-    """A live provider with what a reload leaves alone while its settings are the same."""
-
-    settings: ProviderSettings
-    provider: Any
-    upstream: Upstream
-    gate: Gate | None
-    timeouts: Timeouts
 
 
 class View:
@@ -84,9 +82,13 @@ class Permanent:
     latency: Latency
     ledger: Ledger
     in_flight: InFlight
+    limit_stores: LimitStores
+    health: Health
+    retry_budget: RetryBudget
     records: Observer
+    archive: Archive
     classifier: Classifier
-    environ: Mapping[str, str]
+    connector: Connector
     price_cache: Path
     report_failure: Callable[[str, BaseException], None]
 
@@ -97,6 +99,7 @@ class Rooms:
 
     loaded: LoadedConfig
     connected: Mapping[str, Connected]
+    pace: Pace
     catalog: Catalog
     prices: PriceBook
     serving: Serving
@@ -110,7 +113,9 @@ def build_rooms(
 
     Upstreams are opened last, when nothing can fail any more: a file that is refused leaves none.
     """
-    providers = _providers(loaded, permanent, before)
+    connector = permanent.connector
+    translators = connector.translators(loaded.providers, before)
+    providers = {name: next(iter(found.values())) for name, found in translators.items()}
     catalog = build_catalog(
         loaded.config,
         providers.keys(),
@@ -121,59 +126,32 @@ def build_rooms(
     listing = build_listing(
         loaded.config, catalog, lambda target: _price_shown(prices, target), int(time.time())
     )
-    connected = _connect(loaded, permanent, providers, before)
+    pace = _pace(loaded, permanent)
+    connected = connector.connect(loaded.providers, translators, before, pace)
     view = View(prices, permanent.latency, Decimal(loaded.config.money.cny_per_usd))
     router = Router(catalog, view, permanent.classifier)
     purse = _purse(loaded, permanent, prices)
     pipeline = _pipeline(loaded, permanent, connected, router, purse)
     quoter = _quoter(loaded, router, purse, prices)
-    serving = Serving(pipeline, listing, loaded.config.server.max_body_bytes, quoter)
-    return Rooms(loaded, connected, catalog, prices, serving, problem)
+    serving = Serving(pipeline, listing, permanent.health.shown, loaded.config.server, quoter)
+    return Rooms(loaded, connected, pace, catalog, prices, serving, problem)
 
 
-def _providers(
-    loaded: LoadedConfig, permanent: Permanent, before: Mapping[str, Connected]
-) -> dict[str, Any]:
-    """The live providers; one whose settings are unchanged is the same object."""
-    providers = {}
-    for name, settings in loaded.providers.items():
-        known = before.get(name)
-        if known is not None and known.settings == settings:
-            providers[name] = known.provider
-            continue
-        provider = permanent.registry.providers[settings.type][1](settings)
-        if not isinstance(getattr(provider, "root", None), str):
-            raise ConfigError(
-                f"the provider type {settings.type!r} lacks the attribute 'root', the base "
-                "URL in effect (see plugins/README.md)"
-            )
-        providers[name] = provider
-    return providers
+def _pace(loaded: LoadedConfig, permanent: Permanent) -> Pace:
+    """The limits of targets that calls wait for, and how long."""
+    limits, stores = loaded.config.limits, permanent.limit_stores
+    reserve = Reserve(estimate_chat_tokens)
+    rules = Rules(limits.rules, reserve.tokens)
 
+    def buckets_of(target: Target) -> Sequence[Bucket]:
+        return [take.bucket for take in rules.of_target(target, 1)]
 
-def _connect(
-    loaded: LoadedConfig,
-    permanent: Permanent,
-    providers: Mapping[str, Any],
-    before: Mapping[str, Connected],
-) -> dict[str, Connected]:
-    connected = {}
-    for name, settings in loaded.providers.items():
-        known = before.get(name)
-        if known is None or known.provider is not providers[name]:
-            upstream = _upstream(providers[name], settings, permanent.environ)
-            gate = gate_for(settings)
-            known = Connected(settings, providers[name], upstream, gate, settings.timeouts)
-        connected[name] = known
-    return connected
+    def estimate_tokens(journey: Journey) -> int:
+        assert journey.plan is not None
+        return reserve.tokens(journey.call, journey.plan)
 
-
-def _upstream(provider: Any, settings: ProviderSettings, environ: Mapping[str, str]) -> Upstream:
-    if isinstance(provider, EmbeddedProvider):
-        return provider.open_upstream()
-    return ConnectionPool(
-        max_connections=settings.max_connections, proxy_url=proxy_for(provider.root, environ)
-    )
+    store = stores.buckets(limits)
+    return Pace(limits.queue, buckets_of, estimate_tokens, store, stores.are_shared)
 
 
 def _price_book(
@@ -226,24 +204,48 @@ def _pipeline(
     router: Router,
     purse: Purse,
 ) -> Pipeline:
+    config = loaded.config
     attempts = Attempts(
-        connected,
+        {name: known.pool for name, known in connected.items()},
         purse,
+        _target_limits(loaded, permanent),
         Exchange(purse, estimate_chat_tokens, time.monotonic),
+        permanent.health,
+        Patience(config.retries, config.max_attempts, permanent.retry_budget, random.random),
         redact,
         time.monotonic,
-        loaded.config.max_attempts,
     )
     return Pipeline(
         routing=router,
         chunking=Window(),
         money=purse,
-        limits=Admission(permanent.in_flight),
+        limits=_admission(loaded, permanent),
+        answers=_answers(loaded.config, permanent.archive),
         upstreams=attempts,
         observe=permanent.records,
         clock=time.monotonic,
         report_failure=permanent.report_failure,
     )
+
+
+def _answers(config: GatewayConfig, archive: Archive) -> Answers:
+    tasks_fix_answers = any(is_deterministic(task.parameters) for task in config.tasks.values())
+    return Answers(config.cache, archive, tasks_fix_answers, time.time, time.monotonic)
+
+
+def _rules(loaded: LoadedConfig) -> Rules:
+    return Rules(loaded.config.limits.rules, Reserve(estimate_chat_tokens).tokens)
+
+
+def _admission(loaded: LoadedConfig, permanent: Permanent) -> Admission:
+    stores = permanent.limit_stores
+    buckets = stores.buckets(loaded.config.limits)
+    return Admission(permanent.in_flight, _rules(loaded), buckets, stores.refused)
+
+
+def _target_limits(loaded: LoadedConfig, permanent: Permanent) -> TargetLimits:
+    stores = permanent.limit_stores
+    return TargetLimits(_rules(loaded), stores.buckets(loaded.config.limits), stores.refused)
 
 
 def _quoter(loaded: LoadedConfig, router: Router, purse: Purse, prices: PriceBook) -> Quoter:

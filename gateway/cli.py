@@ -135,6 +135,8 @@ def check(config: Config = None, state: State = DEFAULT_STATE) -> None:
     out.print(route_table(gateway))
     for name, dormant in sorted(loaded.dormant.items()):
         out.print(f"provider {name} ({dormant.type}) waits for {dormant.waits_for}")
+    for note in loaded.notes:
+        out.print(note)
     for path in without_effect(gateway):
         out.print(f"{path} has no effect in this version")
 

@@ -22,10 +22,10 @@ from .ledger import CURRENCIES, Line
 from .price_words import money, where
 from .quote import Candidate, Quote, QuotedCall
 from .schema import Caller
-from .server.bodies import parse_json
 from .server.calls import Arrival
 from .server.quote_answer import quote_object
 from .server.quote_entries import asked, read_entries
+from .server.strict_json import parse_json
 
 NOBODY = Caller("command")
 

@@ -226,3 +226,5 @@ class LoadedConfig:
     dormant: Mapping[str, Dormant]
     version: str
     source: str
+    notes: tuple[str, ...] = ()
+    """Sentences for whoever checks the file: what is left out, and why."""

@@ -7,17 +7,14 @@ problem is a sentence with file, line and path.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
-
-from pydantic import SecretStr
 
 from .budget import budget_id, parse_window, scope_text
 from .budget_words import check_names
-from .config import Dormant, GatewayConfig, LoadedConfig, ModelConfig
-from .config_report import Report, did_you_mean, members
+from .config import GatewayConfig, LoadedConfig, ModelConfig
+from .config_providers import read_providers
+from .config_report import Report, did_you_mean
 from .config_yaml import Where, parse_yaml
 from .contracts import ProviderSettings
 from .errors import ConfigError
@@ -51,35 +48,13 @@ def load_config(
     tree, lines = parse_yaml(text, str(path))
     report = Report(str(path), lines)
     config = report.validate(GatewayConfig, tree, ())
-    live, dormant = _providers(report, tree, settings_of, environ)
+    live, dormant, notes = read_providers(report, tree, settings_of, environ)
     if config is not None:
         _check_references(report, config, strategies)
     if config is None or report.problems:
         raise ConfigError(*report.problems)
     version = hashlib.sha256(text.encode()).hexdigest()[:12]
-    return LoadedConfig(config, live, dormant, version, str(path))
-
-
-def _providers(
-    report: Report,
-    tree: Any,
-    settings_of: Mapping[str, type[ProviderSettings]],
-    environ: Mapping[str, str],
-) -> tuple[dict[str, ProviderSettings], dict[str, Dormant]]:
-    """The live and the dormant entries, read from the file itself: a fault elsewhere in it must
-    not hide theirs. What is wrong with an entry as such has been reported already."""
-    live: dict[str, ProviderSettings] = {}
-    dormant: dict[str, Dormant] = {}
-    entries = tree.get("providers") if isinstance(tree, dict) else None
-    for name, raw in entries.items() if isinstance(entries, dict) else ():
-        if not isinstance(raw, dict) or ("providers", name) in report.places:
-            continue
-        found = _provider(report, name, raw, settings_of, environ)
-        if isinstance(found, Dormant):
-            dormant[name] = found
-        elif found is not None:
-            live[name] = found
-    return live, dormant
+    return LoadedConfig(config, live, dormant, version, str(path), tuple(notes))
 
 
 def _read_text(path: Path) -> str:
@@ -97,71 +72,6 @@ def disabled_plugins(path: Path) -> tuple[str, ...]:
     plugins = tree.get("plugins") if isinstance(tree, dict) else None
     disabled = plugins.get("disabled") if isinstance(plugins, dict) else None
     return tuple(map(str, disabled)) if isinstance(disabled, list) else ()
-
-
-# Providers: environment references, and the settings of their type
-
-_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
-_SECRET_REFERENCE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
-
-
-def _provider(
-    report: Report,
-    name: str,
-    raw: dict[str, Any],
-    settings_of: Mapping[str, type[ProviderSettings]],
-    environ: Mapping[str, str],
-) -> ProviderSettings | Dormant | None:
-    at: Where = ("providers", name)
-    kind = str(raw.get("type", name))
-    if kind not in settings_of:
-        known = ", ".join(sorted(settings_of))
-        report.add(at, f"no plugin provides the type {kind!r}; there are {known}")
-        return None
-    settings = settings_of[kind]
-    for field in _secret_fields(settings):
-        value = raw.get(field)
-        if isinstance(value, str) and not _SECRET_REFERENCE.fullmatch(value):
-            report.add((*at, field), "a secret does not belong in a file; write ${NAME} instead")
-    missing = {key: _missing(value, environ) for key, value in raw.items()}
-    waiting = frozenset(key for key, names in missing.items() if names)
-    found = report.validate(settings, _expand({**raw, "type": kind}, environ), at, waiting)
-    if waiting:
-        return Dormant(kind, " and ".join(sorted(set().union(*missing.values()))))
-    return found
-
-
-def _secret_fields(settings: type[ProviderSettings]) -> list[str]:
-    return [
-        name
-        for name, field in settings.model_fields.items()
-        if SecretStr in members(field.annotation)
-    ]
-
-
-def _expand(value: Any, environ: Mapping[str, str]) -> Any:
-    """``${NAME}`` and ``${NAME:-default}`` in every string; what is not set becomes empty."""
-    if isinstance(value, dict):
-        return {key: _expand(item, environ) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_expand(item, environ) for item in value]
-    if not isinstance(value, str):
-        return value
-    return _REFERENCE.sub(lambda match: environ.get(match[1]) or match[2] or "", value)
-
-
-def _missing(value: Any, environ: Mapping[str, str]) -> set[str]:
-    """The variables that a value refers to and that neither the environment nor a default set."""
-    if isinstance(value, dict | list):
-        items = value.values() if isinstance(value, dict) else value
-        return set[str]().union(*(_missing(item, environ) for item in items))
-    if not isinstance(value, str):
-        return set()
-    return {
-        match[1]
-        for match in _REFERENCE.finditer(value)
-        if not environ.get(match[1]) and match[2] is None
-    }
 
 
 # References between the parts
@@ -193,6 +103,7 @@ def _check_references(report: Report, config: GatewayConfig, strategies: frozens
         if value is not None and value not in known:
             report.add(path, f"{value!r} is not configured{did_you_mean(value, known)}")
     _check_budgets(report, config)
+    _check_limits(report, config)
 
 
 def _check_budgets(report: Report, config: GatewayConfig) -> None:
@@ -216,6 +127,31 @@ def _check_budgets(report: Report, config: GatewayConfig) -> None:
                 at,
                 f"{scope_text(budget.scope)} has a budget with the window {window} already: "
                 f"money.budgets[{first}]; one of them has to go",
+            )
+
+
+def _check_limits(report: Report, config: GatewayConfig) -> None:
+    """Whether calls can be of what a rule names (keys are not the configuration's), and whether
+    two rules limit the same."""
+    known = {
+        "task": config.tasks.keys(),
+        "model": config.models.keys(),
+        "target": {target for model in config.models.values() for target in model.targets},
+    }
+    seen: dict[tuple[tuple[str, str], ...], int] = {}
+    for index, rule in enumerate(config.limits.rules):
+        at: Where = ("limits", "rules", index)
+        for subject, value in rule.subjects:
+            names = known.get(subject)
+            if value != value.strip() or not value:
+                report.add((*at, subject), f"{value!r} is the {subject} of no call")
+            elif names is not None and value != "*" and value not in names:
+                near = did_you_mean(value, names)
+                report.add((*at, subject), f"no {subject} is called {value!r}{near}")
+        if (first := seen.setdefault(rule.subjects, index)) != index:
+            report.add(
+                at,
+                f"limits.rules[{first}] has the same subjects already; one rule can say it all",
             )
 
 

@@ -8,13 +8,14 @@ metrics, so every provider gets them and none can get them wrong.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from .errors import CallError
 from .journey import Journey
 from .schema import (
+    Allowances,
     Answer,
     CallRecord,
     ChatChunk,
@@ -38,6 +39,9 @@ class ProviderSettings(BaseModel):
     """Where the upstream listens; None means the provider's own default."""
     api_key: SecretStr | None = None
     """Only ever a reference to the environment: ``${NAME}``."""
+    api_keys: tuple[SecretStr, ...] = ()
+    """In place of ``api_key``: several, used in turn; each has the limits below for itself. One
+    whose variable is not set is empty here, and left out."""
     headers: dict[str, str] = Field(default_factory=dict)
     """Sent with every request to this upstream."""
     connect_timeout_s: float = Field(5.0, gt=0)
@@ -49,8 +53,25 @@ class ProviderSettings(BaseModel):
     """Calls in flight to this upstream; more of them wait. None: ``max_connections`` decides."""
     requests_per_minute: int | None = Field(None, gt=0)
     """Calls started in a minute, on average: up to as many at once, then evenly; the rest wait."""
+    tokens_per_minute: int | None = Field(None, gt=0)
+    """Input and output together: reserved by estimate, settled to what was used."""
     stream_usage: bool = True
     """False for upstreams that refuse ``stream_options``."""
+    stream_only: bool = False
+    """The upstream answers in streams only: calls for a whole answer are streamed from it, too."""
+    json_only: bool = False
+    """The upstream answers whole only: calls for a stream get the answer in chunks at its end."""
+    thinking_tags: bool | Literal["opened"] = False
+    """The upstream leaves ``<think>…</think>`` in the text; it goes to ``reasoning_content``.
+    ``opened``: its prompt template writes the opening tag, the answer has only the closing one.
+    For types that speak OpenAI."""
+    cumulative_tool_calls: bool = False
+    """The upstream repeats all arguments so far in each delta of a tool call. For types that speak
+    OpenAI."""
+    stream_end_timeout_s: float = Field(2.0, gt=0)
+    """How long a stream may go on without text after its finish reason, for usage and end."""
+    content_timeout_s: float | None = Field(None, gt=0)
+    """How long a stream may go on with comments alone. None: ``total_timeout_s`` decides."""
 
     @property
     def timeouts(self) -> Timeouts:
@@ -59,7 +80,31 @@ class ProviderSettings(BaseModel):
             self.first_byte_timeout_s,
             self.idle_timeout_s,
             self.total_timeout_s,
+            self.stream_end_timeout_s,
+            self.content_timeout_s,
         )
+
+    def streams(self, asked: bool) -> bool:
+        """Whether to ask the upstream for a stream where one is ``asked`` for, or not."""
+        return (asked or self.stream_only) and not self.json_only
+
+    @property
+    def keys(self) -> tuple[SecretStr | None, ...]:
+        """What to authenticate with, in the order of the configuration: at least one entry, None
+        for an upstream that wants no key."""
+        return self.api_keys or (self.api_key,)
+
+    @model_validator(mode="after")
+    def _one_way_to_name_keys(self) -> Self:
+        if self.api_key is not None and self.api_keys:
+            raise ValueError("api_key and api_keys exclude each other")
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_to_answer(self) -> Self:
+        if self.stream_only and self.json_only:
+            raise ValueError("stream_only and json_only exclude each other")
+        return self
 
 
 class Provider(Protocol):
@@ -93,6 +138,24 @@ class ChatProvider(Protocol):
 
     def parse_error(self, status: int, headers: Mapping[str, str], body: bytes) -> CallError:
         """An error answer to the row of the table that it means. Header names are lower case."""
+
+
+@runtime_checkable
+class StreamingChooser(Protocol):
+    """A chat provider whose upstream cannot answer each call in the way that it was asked in."""
+
+    def wants_stream(self, request: ChatRequest) -> bool:
+        """Whether to ask for a stream; ``request.stream`` is what the client asked for. Where the
+        two differ, the gateway makes an answer of the stream, or chunks of the answer."""
+
+
+@runtime_checkable
+class AllowanceReader(Protocol):
+    """A provider whose upstream says in the head of each answer what its limits leave."""
+
+    def read_allowances(self, headers: Mapping[str, str]) -> Allowances | None:
+        """Called for every answer, refusals too; None, quickly, if it says nothing. Header names
+        are lower case. There is no clock: moments are taken relative to the ``date`` header."""
 
 
 @runtime_checkable

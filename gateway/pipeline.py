@@ -1,7 +1,7 @@
 """The straight line through the rooms. Read this file first.
 
-    server ▶ routing ▶ chunking ▶ limits ▶ money ▶ upstream ▶ the provider's API
-    who?     where?    fits?      room?    hold    pace, send
+    server ▶ routing ▶ chunking ▶ limits ▶ answers ▶ money ▶ upstream ▶ the provider's API
+    who?     where?    fits?      room?    known?    hold    pace, send
 
 Everything before the first upstream byte may be retried or sent elsewhere, nothing after it. A
 client that goes away cancels the call by ordinary task cancellation. Exactly one CallRecord is
@@ -11,7 +11,8 @@ made of each call, here, whatever happened.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Protocol
 
 from .contracts import Client, Observer
@@ -54,6 +55,22 @@ class Upstreams(Protocol):
     async def send(self, journey: Journey, client: Client) -> None: ...
 
 
+Send = Callable[[Journey, Client], Awaitable[None]]
+
+
+class Answers(Protocol):
+    """Gives kept answers, and one answer to all who ask the same at once."""
+
+    def concern(self, call: Call) -> bool:
+        """Whether there may be an answer already, or others who want this one."""
+
+    async def give(
+        self, client: Client, go: Callable[[Client, Send], Awaitable[None]], send: Send
+    ) -> None:
+        """Take a call that concerns it down the line with ``go``, and put something before
+        ``send`` there that may do without it. The call may go on when its client has left."""
+
+
 class Pipeline:
     """One configuration's rooms, in a line."""
 
@@ -63,6 +80,7 @@ class Pipeline:
         chunking: Chunking,
         money: Money,
         limits: Limits,
+        answers: Answers,
         upstreams: Upstreams,
         observe: Observer,
         clock: Callable[[], float],
@@ -72,6 +90,7 @@ class Pipeline:
         self._chunking = chunking
         self._money = money
         self._limits = limits
+        self._answers = answers
         self._upstreams = upstreams
         self._observe = observe
         self._clock = clock
@@ -79,15 +98,21 @@ class Pipeline:
 
     async def answer(self, call: Call, client: Client) -> None:
         """Answer the client. Raises CallError for what it should be told instead."""
+        if self._answers.concern(call):
+            await self._answers.give(client, partial(self._go, call), self._pay_and_send)
+        else:
+            await self._go(call, client, self._pay_and_send)
+
+    async def _go(self, call: Call, client: Client, send: Send) -> None:
+        """The line itself; ``send`` is its last two rooms, or what stands in for them."""
         journey = Journey(call)
-        admitted = hold = None
+        admitted = None
         try:
             plan = self._routing.plan(call)
             journey.plan = plan = self._chunking.fit(call, plan)
             admitted = await self._limits.admit(call, plan)
             journey.allowances = admitted.allowances
-            journey.hold = hold = await self._money.hold(call, plan)
-            await self._upstreams.send(journey, client)
+            await send(journey, client)
         except BaseException as error:
             raise self._failed(journey, error) from error
         finally:
@@ -95,10 +120,15 @@ class Pipeline:
             if admitted is not None:
                 admitted.leave(record)
             try:
-                self._money.settle(hold, record)
+                self._money.settle(journey.hold, record)
             except Exception as error:
                 self._report_failure("a call could not be settled", error)
             self._observe(record)
+
+    async def _pay_and_send(self, journey: Journey, client: Client) -> None:
+        assert journey.plan is not None
+        journey.hold = await self._money.hold(journey.call, journey.plan)
+        await self._upstreams.send(journey, client)
 
     def refuse(self, call: Call, error: Exception) -> CallError:
         """Record a call that was refused at the door, before there was anything to plan; what to

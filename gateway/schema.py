@@ -269,6 +269,10 @@ class Timeouts(NamedTuple):
     first_byte_s: float = 120.0
     idle_s: float = 60.0
     total_s: float = 600.0
+    stream_end_s: float = 2.0
+    """From a stream's finish reason to its end, as long as no more text comes."""
+    content_s: float | None = None
+    """How long a stream may consist of comments, which keep ``idle_s`` from passing."""
 
 
 class Event(NamedTuple):
@@ -359,5 +363,7 @@ class CallRecord(NamedTuple):
     finish_reason: str | None = None
     replayed: str = ""
     """Why nothing was sent for it: ``cache``, ``twin`` or ``idempotency``; empty if it was sent."""
+    missed: bool = False
+    """A kept answer was looked for, and there was none."""
     detail: str = ""
     """The error's message if there was one."""

@@ -428,6 +428,15 @@ def test_check_names_settings_that_nothing_acts_on_yet(tmp_path: Path) -> None:
     assert "tasks.draft.chunking has no effect in this version" in done.stdout
 
 
+def test_readyz_goes_first_and_calls_are_still_answered_for_a_while(tmp_path: Path) -> None:
+    (tmp_path / "gateway.yaml").write_text(CONFIG + "server: {ready_delay_s: 1.5}\n")
+    with serve(tmp_path) as served:
+        served.process.send_signal(signal.SIGTERM)
+        eventually(lambda: served.ask("/readyz")[0] == 503, 1.0)
+        assert served.ask("/v1/models")[0] == 200
+        assert served.process.wait(5) == 0
+
+
 # Several workers
 
 
@@ -456,6 +465,14 @@ def test_two_workers_share_a_port_and_one_that_dies_is_replaced(tmp_path: Path) 
         eventually(lambda: serves_steadily(served), 10.0)
         assert served.end(signal.SIGTERM) == 0
         assert not any(Path(f"/proc/{pid}").exists() for pid in after)
+
+
+def test_workers_do_not_outlive_a_supervisor_that_is_killed(tmp_path: Path) -> None:
+    with serve(tmp_path, "--workers", "2") as served:
+        workers = children(served.process)
+        served.process.kill()
+        eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), 10.0)
+        assert "the process that started this worker is gone" in served.log
 
 
 def test_workers_stop_even_if_one_is_just_being_replaced(tmp_path: Path) -> None:

@@ -158,6 +158,37 @@ def test_a_typo_in_a_sleeping_provider_is_found_before_it_wakes(tmp_path: Path) 
     ]
 
 
+SEVERAL = "{api_keys: ['${ONE}', '${TWO}', '${THREE}']}"
+
+
+def test_of_several_keys_those_that_are_set_are_used(tmp_path: Path) -> None:
+    loaded = load(tmp_path, with_provider(SEVERAL), TWO="k2", THREE="k2")
+    keys = [key.get_secret_value() for key in loaded.providers["studio"].api_keys]
+    assert keys == ["", "k2", "k2"]
+    assert loaded.notes == (
+        "provider studio does without studio#1: ${ONE} is not set",
+        "provider studio does without studio#3: it is the same key as #2",
+    )
+
+
+def test_a_provider_of_whose_keys_none_is_set_sleeps(tmp_path: Path) -> None:
+    loaded = load(tmp_path, with_provider(SEVERAL))
+    assert loaded.dormant["studio"].waits_for == "ONE or THREE or TWO"
+
+
+def test_a_key_in_the_file_is_refused_among_several_too(tmp_path: Path) -> None:
+    entry = "{api_keys: ['${ONE}', 'sk-1234']}"
+    (problem,) = problems_of(tmp_path, with_provider(entry), ONE="k")
+    assert "providers.studio.api_keys[1]: a secret does not belong in a file" in problem
+    assert "1234" not in problem
+
+
+def test_one_key_and_several_exclude_each_other(tmp_path: Path) -> None:
+    entry = "{api_key: '${ONE}', api_keys: ['${TWO}']}"
+    (problem,) = problems_of(tmp_path, with_provider(entry), ONE="k", TWO="k")
+    assert problem == ":2: providers.studio: api_key and api_keys exclude each other"
+
+
 @pytest.mark.parametrize("field", ["api_key", "second_key"])
 @pytest.mark.parametrize("literal", ["sk-1234", "Bearer ${KEY}", "${KEY:-sk-1234}", ""])
 def test_a_secret_in_the_file_is_refused_and_not_repeated(

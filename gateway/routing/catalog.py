@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.config import GatewayConfig, ModelConfig
 from gateway.contracts import Strategy
-from gateway.schema import Target
+from gateway.schema import INTERACTIVE, Target
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class TaskRules:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     max_output_tokens: int | None = None
     deadline_s: float | None = None
+    hedge_after_s: float | None = None
+    priority: str = INTERACTIVE
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,13 @@ def build_catalog(
         for name in (target.name, f"{target.provider}/{target.public_model}")
     }
     rules = {
-        name: TaskRules(task.parameters, task.max_output_tokens, task.deadline_s)
+        name: TaskRules(
+            task.parameters,
+            task.max_output_tokens,
+            task.deadline_s,
+            task.hedge_after_s,
+            task.priority,
+        )
         for name, task in config.tasks.items()
     }
     return Catalog(

@@ -60,6 +60,8 @@ class Router:
             confidence=choice.confidence,
             max_output_tokens=cap,
             deadline_s=rules.deadline_s,
+            priority=call.priority or rules.priority,
+            hedge_after_s=rules.hedge_after_s,
             skipped=skipped,
             warnings=warnings,
         )
@@ -73,7 +75,9 @@ class Router:
     def _rules(self, call: Call, task: str | None) -> TaskRules:
         """What the task asks for; its parameters and its cap are those of chat completions."""
         rules = self.catalog.rules.get(task or "", _NO_RULES)
-        return rules if call.endpoint == "chat" else TaskRules(deadline_s=rules.deadline_s)
+        if call.endpoint == "chat":
+            return rules
+        return TaskRules(deadline_s=rules.deadline_s, priority=rules.priority)
 
     def _choose(self, call: Call) -> _Choice:
         name, catalog = call.model, self.catalog

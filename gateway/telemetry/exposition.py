@@ -10,6 +10,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from gateway.errors import Outcome
+from gateway.ledger import NANO
 from gateway.schema import TOKEN_CLASSES
 
 from .cells import (
@@ -54,6 +55,7 @@ class _CellsCollector(Collector):
         yield from _histograms(self._cells)
         yield from _attempts(self._cells)
         yield from _rare(self._cells)
+        yield from _kept(self._cells)
         for name, series in self._cells.series.items():
             yield watched(name, series)
 
@@ -183,6 +185,22 @@ def _attempts(cells: Cells) -> Iterator[Metric]:
 
 def _events(cells: Cells, event: str) -> dict[Labels, int]:
     return {name[1:]: count for name, count in cells.counts.items() if name[0] == event}
+
+
+def _kept(cells: Cells) -> Iterator[Metric]:
+    yield counter(
+        "daobo_cache",
+        "Calls that might have been given a kept answer, by what was found.",
+        ("result",),
+        _events(cells, "cache"),
+    )
+    yield counter(
+        "daobo_saved_cost",
+        "What answers that were given again would have cost, in units of the currency.",
+        ("currency", "result"),
+        _events(cells, "saved"),
+        NANO,
+    )
 
 
 def _rare(cells: Cells) -> Iterator[Metric]:

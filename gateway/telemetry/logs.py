@@ -142,6 +142,9 @@ def call_fields(record: CallRecord) -> dict[str, Any]:
         "duration_s": int(record.duration_s * 1e6) / 1e6,
         "finish_reason": record.finish_reason,
     }
+    if record.replayed:
+        fields["replayed"] = record.replayed
+        fields["saved_nano"] = record.list_cost.nano if record.list_cost else None
     if outcome is not Outcome.OK:
         fields["error"] = redact(record.detail, MAX_TEXT_CHARS)
     elif fields["rehearsal"] and record.list_cost is not None and record.list_cost.nano:

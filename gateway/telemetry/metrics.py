@@ -41,6 +41,9 @@ from .readings import Readings
 
 GUESSED = "auto-classifier"
 """The route reason of a call whose task was guessed."""
+RESULTS = {"cache": "hit", "twin": "twin", "idempotency": "idempotency"}
+"""What a call found, by why it was not sent."""
+MISS = "miss"
 MAX_CELLS = 2000
 """Label combinations kept apart; later ones are counted as ``other``."""
 
@@ -118,6 +121,8 @@ class Metrics(Readings):
             _count_tokens(cell, usage)
         if record.stream and record.time_to_first_token_s is not None:
             _count_stream(cell, record.time_to_first_token_s, duration_s, record.chunks)
+        if record.replayed or record.missed:
+            self._count_replay(record)
         if record.route_reason == GUESSED:
             self._count("guess", self._names.task(task) or OTHER)
 
@@ -171,6 +176,15 @@ class Metrics(Readings):
     def _count(self, *name: str) -> None:
         self._counts[name] = self._counts.get(name, 0) + 1
 
+    def _count_replay(self, record: CallRecord) -> None:
+        """Whether there was a kept answer, and what it would have cost."""
+        result = RESULTS.get(record.replayed, MISS)
+        self._count("cache", result)
+        saved = record.list_cost
+        if record.replayed and saved is not None and saved.nano:
+            event = ("saved", self._names.currency(saved.currency), result)
+            self._counts[event] = self._counts.get(event, 0) + saved.nano
+
     def _count_attempts(self, record: CallRecord) -> None:
         names, target = self._names, record.target
         for attempt in record.attempts:
@@ -186,7 +200,8 @@ class Metrics(Readings):
                     ),
                     bill,
                 )  # fmt: skip
-        first = record.attempts[0].target
+        kept = [a.target for a in record.attempts if a.outcome is not Outcome.HEDGE_LOST]
+        first = kept[0] if kept else record.attempts[0].target
         if record.outcome is Outcome.OK and target is not None and target.name != first.name:
             self._count("fallback", names.provider(first.provider), names.provider(target.provider))
 

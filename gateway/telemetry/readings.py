@@ -67,6 +67,28 @@ class Readings:
             kind="counter",
         )
 
+    def watch_overload(
+        self,
+        lag_s: Callable[[], Reading],
+        shed: Callable[[], int],
+        bound: Callable[[], int],
+    ) -> None:
+        """Whether there is too much to do, and what is done about it."""
+        self.watch(
+            "daobo_event_loop_lag_seconds",
+            "What had to wait for the event loop in the last minute; quantile 1 is the longest.",
+            lag_s,
+            merge="max",
+            labels=("quantile",),
+        )
+        self.watch(
+            "daobo_calls_shed",
+            "Calls refused at the door because there was too much to do.",
+            shed,
+            kind="counter",
+        )
+        self.watch("daobo_calls_in_flight_bound", "Calls in flight that are allowed now.", bound)
+
     def config_loaded(self, version: str, at_s: float) -> None:
         """``version`` names the configuration's content, ``at_s`` is Unix time."""
         self._config_version, self._config_loaded_at_s = version, at_s

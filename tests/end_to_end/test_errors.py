@@ -11,6 +11,8 @@ from .drivers import Client, ClientError
 from .gateway_process import GatewayProcess
 
 MESSAGES = [{"role": "user", "content": "写一个短剧开场"}]
+ATTEMPTS = 3
+"""Of the gateway at a target that refuses in passing, before it tells its client."""
 TWO_RETRIES = {"max_retries": 2}
 SOON = {"retry-after-ms": "10"}
 ERROR = b'{"error": {"message": "engine failure", "code": 500}}'
@@ -128,36 +130,40 @@ def test_after_a_limit_the_sdk_comes_back_when_the_upstream_said(
 
 
 def test_an_overloaded_upstream_is_tried_again_by_the_sdk(sdk: Client, upstream: OpenAIUpstream):
-    upstream.script(*[Refuse(503, "overloaded", headers=SOON)] * 3)
+    upstream.script(*[Refuse(503, "overloaded", headers=SOON)] * 3 * ATTEMPTS)
 
     error = failure_of(sdk, TWO_RETRIES)
 
     assert (error.name, error.status) == ("InternalServerError", 503)
-    assert len(upstream.received) == 3
+    assert len(upstream.received) == 3 * ATTEMPTS
 
 
 @pytest.mark.parametrize(
-    ("trouble", "streamed"),
+    ("trouble", "streamed", "attempts"),
     [
-        pytest.param(Refuse(500), False, id="status-500"),
-        pytest.param(Refuse(500), True, id="status-500-streamed"),
-        pytest.param(Send(b"<html>Bad Gateway</html>", "text/html"), False, id="html"),
-        pytest.param(Send(b"<html>Bad Gateway</html>", "text/html"), True, id="html-streamed"),
-        pytest.param(Send(ERROR), False, id="error-in-a-200"),
-        pytest.param(Send(ERROR), True, id="error-in-a-200-streamed"),
-        pytest.param(Send(b'{"choices": [{"ind'), False, id="half-a-body"),
-        pytest.param(Cut(0), True, id="cut-before-the-first-event"),
+        pytest.param(Refuse(500), False, ATTEMPTS, id="status-500"),
+        pytest.param(Refuse(500), True, ATTEMPTS, id="status-500-streamed"),
+        pytest.param(Send(b"<html>Bad Gateway</html>", "text/html"), False, 1, id="html"),
+        pytest.param(Send(b"<html>Bad Gateway</html>", "text/html"), True, 1, id="html-streamed"),
+        pytest.param(Send(ERROR), False, ATTEMPTS, id="error-in-a-200"),
+        pytest.param(Send(ERROR), True, ATTEMPTS, id="error-in-a-200-streamed"),
+        pytest.param(Send(b'{"choices": [{"ind'), False, 1, id="half-a-body"),
+        pytest.param(Cut(0), True, 1, id="cut-before-the-first-event"),
     ],
 )
 def test_a_failure_upstream_is_not_tried_again_by_the_sdk(
-    sdk: Client, upstream: OpenAIUpstream, trouble: Refuse | Send | Cut, streamed: bool
+    sdk: Client,
+    upstream: OpenAIUpstream,
+    trouble: Refuse | Send | Cut,
+    streamed: bool,
+    attempts: int,
 ):
-    upstream.script(trouble)
+    upstream.script(*[trouble] * ATTEMPTS)
 
     error = failure_of(sdk, TWO_RETRIES, streamed)
 
     assert (error.name, error.status) == ("InternalServerError", 502)
-    assert len(upstream.received) == 1
+    assert len(upstream.received) == attempts
 
 
 def test_a_key_that_the_upstream_refuses_is_the_gateways_trouble(
@@ -168,7 +174,7 @@ def test_a_key_that_the_upstream_refuses_is_the_gateways_trouble(
     assert (error.name, error.status) == ("InternalServerError", 502)
     assert error.code == "upstream_credentials"
     assert "sk-not-the-key" not in error.message
-    assert len(upstream.received) == 1
+    assert len(upstream.received) <= 1  # none once the key is retired
 
 
 def test_a_model_whose_provider_waits_for_its_key_says_so(sdk: Client, upstream: OpenAIUpstream):
@@ -216,7 +222,7 @@ def test_an_error_in_the_middle_of_a_stream_raises(sdk: Client, upstream: OpenAI
 def test_an_error_carries_the_request_id_that_the_log_knows(
     sdk: Client, upstream: OpenAIUpstream, gateway: GatewayProcess
 ):
-    upstream.script(Refuse(500, "engine failure"))
+    upstream.script(*[Refuse(500, "engine failure")] * ATTEMPTS)
 
     error = failure_of(sdk)
 

@@ -9,8 +9,8 @@ from gateway.stores.audit import differences
 from gateway.stores.budget_rows import read_budgets
 from gateway.stores.connections import Connection, connect
 
+from .books import Billed
 from .calls import Reply
-from .processes import Billed
 
 REQUESTS = "SELECT id, user_id, outcome, recovered FROM requests"
 ATTEMPTS = "SELECT request_id, outcome, cost_nano, estimated, clamped FROM attempts"

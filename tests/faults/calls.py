@@ -2,9 +2,11 @@
 
 import asyncio
 import itertools
+import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 import orjson
@@ -29,6 +31,9 @@ class Wish:
     model: str = "writer"
     leaves_after_s: float | None = None
     """The client hangs up then, whatever it has."""
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of the body."""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def body(self) -> bytes:
@@ -39,6 +44,7 @@ class Wish:
                 "stream": self.stream,
                 "max_tokens": MAX_TOKENS,
                 "messages": [{"role": "user", "content": self.order.text}],
+                **self.more,
             }
         )
 
@@ -57,6 +63,19 @@ class Reply:
     duration_s: float
     refused: bool = False
     """Nobody listened: the call did not begin."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    text: bytes = b""
+    """What came of the body."""
+    first_byte_s: float | None = None
+    """Of the body, in loop time."""
+    began_s: float = 0.0
+
+    @property
+    def words(self) -> str:
+        """The text that a stream has brought, its pieces put together."""
+        events = re.findall(rb"^data: (\{.*\})$", self.text, re.MULTILINE)
+        choices = [orjson.loads(event).get("choices") for event in events]
+        return "".join(c[0]["delta"].get("content") or "" for c in choices if c)
 
 
 class Clients:
@@ -79,24 +98,42 @@ class Clients:
     async def call(self, wish: Wish) -> Reply:
         began_s = time.monotonic()
         status: int | None = None
-        text = b""
+        headers: Mapping[str, str] = {}
+        first_byte_s: float | None = None
+        text = bytearray()
         try:
             async with (
                 asyncio.timeout(wish.leaves_after_s),
                 self._session.post(
                     f"{next(self._roots)}/v1/chat/completions",
                     data=wish.body,
-                    headers={"content-type": "application/json"},
+                    headers={"content-type": "application/json", **wish.headers},
                 ) as response,
             ):
-                status = response.status
-                text = await response.read()
+                status, headers = response.status, response.headers
+                async for piece in response.content.iter_any():
+                    first_byte_s = first_byte_s or time.monotonic()
+                    text += piece
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             refused = isinstance(error, aiohttp.ClientConnectorError)
-            return Reply(wish, status, None, False, time.monotonic() - began_s, refused)
-        code = _error_code(text, wish.stream and status == 200)
-        complete = status == 200 and code is None and (not wish.stream or b"[DONE]" in text)
-        return Reply(wish, status, code, complete, time.monotonic() - began_s)
+            code, complete = None, False
+        else:
+            refused = False
+            code = _error_code(text, wish.stream and status == 200)
+            complete = status == 200 and code is None and (not wish.stream or b"[DONE]" in text)
+        took_s = time.monotonic() - began_s
+        return Reply(
+            wish,
+            status,
+            code,
+            complete,
+            took_s,
+            refused,
+            headers,
+            bytes(text),
+            first_byte_s,
+            began_s,
+        )
 
     async def all(self, wishes: Iterable[Wish]) -> list[Reply]:
         """Every wish at once."""
@@ -122,7 +159,7 @@ class Clients:
         return replies
 
 
-def _error_code(text: bytes, streamed: bool) -> str | None:
+def _error_code(text: bytes | bytearray, streamed: bool) -> str | None:
     """The code of the error that the answer is, or that its stream ends with."""
     if streamed:
         events = [line[6:] for line in text.split(b"\n") if line.startswith(b'data: {"error"')]

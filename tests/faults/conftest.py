@@ -1,4 +1,4 @@
-"""What tests of faults share, and the table that they make together."""
+"""What tests of faults share, and the tables that they make together."""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 
 from .processes import UpstreamProcess
-from .table import ROW, markdown, replace_table, rows_of
+from .table import KEEPS_WORKING, NOTHING_LOST, TABLES, replace_table
 
 Note = Callable[[str, str], None]
+Found = Callable[[str], None]
+Goal = Callable[[str, str], Found]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--write-table", type=Path, help="the page to write the table of faults to")
+    parser.addoption("--write-table", type=Path, help="the page to write the tables of faults to")
 
 
 def pytest_terminal_summary(
@@ -24,17 +26,36 @@ def pytest_terminal_summary(
         for report in terminalreporter.stats.get(outcome, ())
         if isinstance(report, pytest.TestReport)
     ]
-    if rows := rows_of(reports):
-        terminalreporter.section("nothing lost")
-        terminalreporter.write_line(markdown(rows))
-        if page := config.getoption("--write-table", default=None):
-            replace_table(page, markdown(rows))
+    page = config.getoption("--write-table", default=None)
+    for table in TABLES:
+        if rows := table.rows_of(reports):
+            terminalreporter.section(table.name)
+            terminalreporter.write_line(table.markdown(rows))
+            if page:
+                replace_table(page, table, table.markdown(rows))
 
 
 @pytest.fixture
 def note(record_property: Callable[[str, object], None]) -> Note:
-    """Puts a line into the table: what was done, what was found."""
-    return lambda goal, figure: record_property(ROW, (goal, figure))
+    """Puts a line into the table "nothing lost": what was done, what was found."""
+    return lambda done, found: record_property(NOTHING_LOST.name, (done, found))
+
+
+@pytest.fixture
+def goal(record_property: Callable[[str, object], None]) -> Goal:
+    """Puts a line into the table "keeps working": what is done and the figure to reach. What it
+    returns takes the figures that were found; the line is there without them, too."""
+
+    def begin(done: str, figure: str) -> Found:
+        line = [done, figure, "it broke off before there was a figure"]
+        record_property(KEEPS_WORKING.name, line)
+
+        def found(figures: str) -> None:
+            line[2] = figures
+
+        return found
+
+    return begin
 
 
 @pytest.fixture

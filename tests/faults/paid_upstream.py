@@ -3,12 +3,14 @@
 It speaks OpenAI chat, JSON and server-sent events. What it bills it appends to its books before it
 answers, and the books outlive it: the truth that the gateway's ledger is compared with. What it is
 to do with a call stands in the call itself (an ``Order`` as the text of the first message), so one
-process plays every part at once. The field ``user`` tells the calls apart.
+process plays every part at once. The field ``user`` tells the calls apart. Beside the books it
+keeps a list of visits: who asked, and who hung up before the end, each with the time.
 """
 
 import argparse
 import asyncio
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +20,8 @@ import orjson
 from aiohttp import web
 
 Ending = Literal["whole", "cut", "reset", "error", "garbage", "never"]
+Visit = Literal["asked", "left"]
+MAX_BODY_BYTES = 64 * 1024 * 1024
 INPUT_NANO, OUTPUT_NANO = 1_000, 4_000
 """Its prices for a token, in billionths of a dollar."""
 CHARS_PER_TOKEN = 4
@@ -32,6 +36,8 @@ class Order:
     """It thinks so long before it says anything."""
     chunks: int = 4
     """Pieces of a stream, a token each; an answer that comes whole has as many tokens."""
+    chunk_chars: int = 0
+    """More text in each piece than the few letters that it has."""
     pace_s: float = 0.0
     """Between two pieces."""
     ending: Ending = "whole"
@@ -60,14 +66,41 @@ class Books:
         os.write(self._file, f"{user} {input_tokens} {output_tokens}\n".encode())
 
 
+class Visits:
+    """The append-only list of who came and who left, with nanoseconds of CLOCK_MONOTONIC, which
+    all processes of a machine share."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+    def note(self, what: Visit, user: str) -> None:
+        os.write(self._file, f"{what} {user} {time.monotonic_ns()}\n".encode())
+
+
+def visits_beside(books: Path) -> Path:
+    return books.with_name(f"{books.name}.visits")
+
+
 class PaidUpstream:
     """Answers ``POST /v1/chat/completions`` as ordered, after it has billed it."""
 
-    def __init__(self, books: Books) -> None:
+    def __init__(self, books: Books, visits: Visits) -> None:
         self._books = books
+        self._visits = visits
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         body: dict[str, Any] = orjson.loads(await request.read())
+        self._visits.note("asked", body["user"])
+        try:
+            return await self._answer(request, body)
+        except asyncio.CancelledError:
+            self._visits.note("left", body["user"])
+            raise
+        except ConnectionError:  # found out by writing
+            self._visits.note("left", body["user"])
+            return web.Response()
+
+    async def _answer(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
         text = body["messages"][0]["content"]
         order = Order(**orjson.loads(text))
         if order.ending == "error":  # what fails before it begins is not billed
@@ -94,12 +127,13 @@ class PaidUpstream:
             await response.write(b"<html>out of order</html>\n\n")
             return response
         await response.write(_event({"role": "assistant", "content": ""}))
+        more = "-" * order.chunk_chars
         for number in range(order.chunks):
             if order.ending == "cut" and number == order.chunks // 2:
                 return _hang_up(request)
             await asyncio.sleep(order.pace_s)
             self._books.bill(user, 0, 1)
-            await response.write(_event({"content": f"word{number} "}))
+            await response.write(_event({"content": f"word{number} {more}"}))
         for event in _closing(asked, order.chunks):
             await response.write(event)
         return response
@@ -156,8 +190,9 @@ def main() -> None:
     parser.add_argument("--books", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
     given = parser.parse_args()
-    app = web.Application()
-    app.router.add_post("/v1/chat/completions", PaidUpstream(Books(given.books)).chat)
+    upstream = PaidUpstream(Books(given.books), Visits(visits_beside(given.books)))
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    app.router.add_post("/v1/chat/completions", upstream.chat)
     web.run_app(
         app,
         host="127.0.0.1",

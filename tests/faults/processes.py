@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +18,14 @@ import orjson
 from tests.end_to_end.gateway_process import KEY, quiet_environment
 from tests.end_to_end.loopback import free_port
 
-from .paid_upstream import INPUT_NANO, OUTPUT_NANO
+from .books import Billed, BookReader, Visited, VisitReader
+from .paid_upstream import visits_beside
 
 ROOT = Path(__file__).parents[2]
 START_TIMEOUT_S = 60.0
 POLL_INTERVAL_S = 0.02
+LOADED = "configuration loaded"
+"""What the log says of a configuration that was taken over while running."""
 
 
 async def until(condition: Callable[[], bool], timeout_s: float, what: str) -> float:
@@ -37,29 +39,16 @@ async def until(condition: Callable[[], bool], timeout_s: float, what: str) -> f
 
 
 @dataclass
-class Billed:
-    """What the upstream billed for one call."""
-
-    times: int = 0
-    """How often it was asked."""
-    input_tokens: int = 0
-    output_tokens: int = 0
-
-    @property
-    def nano_usd(self) -> int:
-        return self.input_tokens * INPUT_NANO + self.output_tokens * OUTPUT_NANO
-
-
-@dataclass
 class UpstreamProcess:
     """The upstream that bills; its books stay when it dies."""
 
     books: Path
     port: int = field(default_factory=free_port)
     _process: subprocess.Popen[bytes] | None = None
-    _billed: defaultdict[str, Billed] = field(default_factory=lambda: defaultdict(Billed))
-    _read_bytes: int = 0
-    """Of the books, so far."""
+
+    def __post_init__(self) -> None:
+        self._books = BookReader(self.books)
+        self._visits = VisitReader(visits_beside(self.books))
 
     @property
     def root(self) -> str:
@@ -77,35 +66,31 @@ class UpstreamProcess:
             self._process.wait()
 
     def billed(self) -> Mapping[str, Billed]:
-        """By the calls' ``user``. Reads on where it stopped."""
-        if not self.books.exists():
-            return {}
-        with self.books.open("rb") as books:
-            books.seek(self._read_bytes)
-            lines = books.read().rpartition(b"\n")[0]
-        self._read_bytes += len(lines) + 1 if lines else 0
-        for line in lines.decode("ascii").splitlines():
-            user, input_tokens, output_tokens = line.split()
-            bill = self._billed[user]
-            bill.times += input_tokens != "0"
-            bill.input_tokens += int(input_tokens)
-            bill.output_tokens += int(output_tokens)
-        return self._billed
+        """By the calls' ``user``."""
+        return self._books.read()
+
+    def visited(self) -> Mapping[str, Visited]:
+        """By the calls' ``user``."""
+        return self._visits.read()
 
 
-def written_config(folder: Path, upstream_root: str, **more: Any) -> Path:
-    """A configuration with one upstream under two names; ``more`` are parts of the file."""
+def written_config(
+    folder: Path, upstream_root: str, second_root: str | None = None, **more: Any
+) -> Path:
+    """A configuration with two providers, which are one upstream unless there is a second;
+    ``more`` are parts of the file."""
     price = {"currency": "USD", "input_per_mtok": "1.00", "output_per_mtok": "4.00"}
     model = {"price": price, "max_output_tokens": 8192, "context_tokens": 128_000}
     config = {
         "rehearsal": "never",
         "max_attempts": 2,
         "providers": {
-            name: {"type": "openai-compatible", "base_url": f"{upstream_root}/v1"}
-            for name in ("paid", "second")
+            name: {"type": "openai-compatible", "base_url": f"{root}/v1"}
+            for name, root in (("paid", upstream_root), ("second", second_root or upstream_root))
         },
         "models": {
             "writer": {"targets": ["paid/writer-1"], **model},
+            "elsewhere": {"targets": ["second/writer-1"], **model},
             "two-homes": {"targets": ["paid/writer-1", "second/writer-1"], **model},
         },
         "money": {"budgets": WIDE_BUDGETS},
@@ -168,7 +153,19 @@ class GatewayProcess:
             stderr=self._log,
             process_group=0,
         )
-        await _answering(f"{self.root}/readyz", self._process, "the gateway")
+        await _answering(
+            f"{self.root}/readyz",
+            self._process,
+            "the gateway",
+            lambda: f": {self.log_text()[-500:]}",
+        )
+
+    async def reload(self, write: Callable[[], Path]) -> None:
+        """Change the configuration, and wait until the gateway has taken it over."""
+        loaded = self.log_text().count(LOADED)
+        write()
+        self.signal(signal.SIGHUP)
+        await until(lambda: self.log_text().count(LOADED) > loaded, 10, "the new configuration")
 
     def log_text(self) -> str:
         return self.config.with_name(f"{self.port}.log").read_text("utf-8")
@@ -207,7 +204,11 @@ def kill_all(processes: Sequence[GatewayProcess | UpstreamProcess]) -> None:
 
 
 async def _answering(
-    url: str, process: subprocess.Popen[bytes], what: str, any_status: bool = False
+    url: str,
+    process: subprocess.Popen[bytes],
+    what: str,
+    last_words: Callable[[], str] = str,
+    any_status: bool = False,
 ) -> None:
     deadline_s = time.monotonic() + START_TIMEOUT_S
     async with aiohttp.ClientSession() as session:
@@ -219,4 +220,4 @@ async def _answering(
             except aiohttp.ClientError:
                 pass
             await asyncio.sleep(POLL_INTERVAL_S)
-    raise AssertionError(f"{what} did not get ready (exit code {process.poll()})")
+    raise AssertionError(f"{what} did not get ready (exit code {process.poll()}){last_words()}")

@@ -1,45 +1,64 @@
-"""The table of "Nothing lost": what each test measured, printed and, if asked, written to a page.
+"""The tables of what was tried: what each test measured, printed and, if asked, written to a page.
 
-A test hands its line over with ``record_property(ROW, [goal, figure])``; whether it passed is the
-verdict.
+A test hands its line over with ``record_property``, under the name of a table; whether the test
+passed is the verdict.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-ROW = "nothing lost"
-BEGIN, END = "<!-- what was tried: begin -->", "<!-- what was tried: end -->"
-HEAD = ("what was done", "what was found", "verdict")
+
+@dataclass(frozen=True)
+class Table:
+    """One table: its heading is the name of the property, too."""
+
+    name: str
+    head: tuple[str, ...]
+    passed: str
+    failed: str
+
+    @property
+    def marks(self) -> tuple[str, str]:
+        """Comments in the page between which it stands."""
+        return f"<!-- {self.name}: begin -->", f"<!-- {self.name}: end -->"
+
+    def rows_of(self, reports: Iterable[pytest.TestReport]) -> list[tuple[str, ...]]:
+        """The lines of the tests' final reports."""
+        return [
+            (*line, self.passed if report.passed else self.failed)
+            for report in reports
+            if report.when == "call"
+            for line in self._lines(report)
+        ]
+
+    def _lines(self, report: pytest.TestReport) -> Iterator[tuple[str, ...]]:
+        for name, value in report.user_properties:
+            if name == self.name and isinstance(value, list | tuple):  # xdist makes lists of tuples
+                yield tuple(map(str, value))
+
+    def markdown(self, rows: Iterable[tuple[str, ...]]) -> str:
+        head = (*self.head, "verdict")
+        lines = [head, ("---",) * len(head), *rows]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def rows_of(reports: Iterable[pytest.TestReport]) -> list[tuple[str, str, str]]:
-    """The lines of the tests' final reports."""
-    return [
-        (done, found, "as promised" if report.passed else "**not as promised**")
-        for report in reports
-        if report.when == "call"
-        for done, found in _lines(report)
-    ]
+NOTHING_LOST = Table(
+    "nothing lost", ("what was done", "what was found"), "as promised", "**not as promised**"
+)
+KEEPS_WORKING = Table(
+    "keeps working", ("what was done", "goal", "what was found"), "reached", "**not reached**"
+)
+TABLES = (NOTHING_LOST, KEEPS_WORKING)
 
 
-def _lines(report: pytest.TestReport) -> Iterator[tuple[str, str]]:
-    for name, value in report.user_properties:
-        if name == ROW and isinstance(value, list | tuple):  # xdist makes lists of tuples
-            done, found = value
-            yield str(done), str(found)
-
-
-def markdown(rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [HEAD, ("---",) * len(HEAD), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def replace_table(page: Path, table: str) -> None:
-    """Put the table between the page's two comments. ValueError if it has none."""
-    before, begin, rest = page.read_text("utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
+def replace_table(page: Path, table: Table, markdown: str) -> None:
+    """Put the table between its two comments in the page. ValueError if there are none."""
+    begin_mark, end_mark = table.marks
+    before, begin, rest = page.read_text("utf-8").partition(begin_mark)
+    _, end, after = rest.partition(end_mark)
     if not begin or not end:
-        raise ValueError(f"{page}: there is no place for the table ({BEGIN} … {END})")
-    page.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", "utf-8")
+        raise ValueError(f"{page}: there is no place for the table ({begin_mark} … {end_mark})")
+    page.write_text(f"{before}{begin}\n{markdown}\n{end}{after}", "utf-8")

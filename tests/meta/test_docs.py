@@ -18,13 +18,13 @@ _FENCED = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 
 
 def error_rows() -> Iterator[tuple[str, ...]]:
-    """The first six cells of each row of the errors table in ``docs/wire.md``."""
+    """The first seven cells of each row of the errors table in ``docs/wire.md``."""
     page = (ROOT / "docs" / "wire.md").read_text(encoding="utf-8")
     _, _, section = page.partition("\n## Errors\n")
     for line in section.partition("\n## ")[0].splitlines():
         cells = [cell.strip().strip("`") for cell in line.strip("|").split("|")]
-        if line.startswith("| `") and len(cells) > 6:
-            yield tuple(cells[:6])
+        if line.startswith("| `") and len(cells) > 7:
+            yield tuple(cells[:7])
 
 
 def row_of(outcome: Outcome) -> tuple[str, ...]:
@@ -33,13 +33,13 @@ def row_of(outcome: Outcome) -> tuple[str, ...]:
         str(outcome.status),
         outcome.type,
         outcome.code or "—",
-        _yes(outcome.retryable),
-        _yes(outcome.may_be_billed),
+        outcome.retry.value,
+        outcome.fate.value,
+        _HEALTH[outcome.health],
     )
 
 
-def _yes(value: bool) -> str:
-    return "yes" if value else "no"
+_HEALTH = {True: "good", False: "bad", None: "—"}
 
 
 def test_the_errors_table_is_the_outcome_table() -> None:

@@ -18,6 +18,12 @@ EVERY_MODULE = pytest.mark.parametrize(
 )
 
 TASKS_OF_THEIR_OWN: Mapping[tuple[str, str], str] = {
+    ("gateway.answers.outliving", "ensure_future"): "calls that others wait for; ended by its room",
+    ("gateway.upstream.hedging", "ensure_future"): "attempts of a race; ended when it is over",
+    ("gateway.limits.redis_buckets", "ensure_future"): "settles and renews; ended by close",
+    ("gateway.limits.waiting", "ensure_future"): "hands out turns while calls wait; ended by close",
+    ("gateway.stores.redis_link", "ensure_future"): "the one that talks to Redis; ended by close",
+    ("gateway.server.acceptor", "ensure_future"): "lets a connection in; awaited by stop",
     ("gateway.lifetime", "ensure_future"): "watches two files; cancelled when the gateway stops",
 }
 """Where a task may be started outside a group, and who ends it."""

@@ -20,9 +20,10 @@ from .source_tree import (
 )
 
 ROOMS = frozenset(
-    {"routing", "chunking", "limits", "money", "upstream", "jobs", "telemetry", "stores"}
+    {"answers", "routing", "chunking", "limits", "money", "upstream", "jobs", "telemetry", "stores"}
 )
-CONTRACTS = ("contracts", "hookspecs", "openai_compatible", "openai_wire")
+CONTRACTS = ("contracts", "hookspecs", "openai_compatible", "openai_wire", "rate_headers")
+WIRE = ("chunk_mending", "folding", "thinking_tags", "tool_deltas")
 CONFIGURATION = (
     "config",
     "config_prices",
@@ -31,14 +32,15 @@ CONFIGURATION = (
     "config_price_tables",
     "config_yaml",
     "config_report",
+    "config_providers",
     "config_file",
     "config_schema",
     "budget_words",
 )
 LAYER_OF = {
     **dict.fromkeys(["schema", "journey", "errors", "ledger", "budget", "quote"], 0),
-    **dict.fromkeys(["report", "report_text"], 0),
-    **dict.fromkeys([*CONTRACTS, *CONFIGURATION], 1),
+    **dict.fromkeys(["report", "report_text", "kept"], 0),
+    **dict.fromkeys([*CONTRACTS, *WIRE, *CONFIGURATION], 1),
     **dict.fromkeys(ROOMS, 2),
     "pipeline": 3,
     "server": 4,
@@ -46,6 +48,9 @@ LAYER_OF = {
     **dict.fromkeys(["cli_prices", "cli_quote", "cli_budgets", "price_report", "price_words"], 5),
     **dict.fromkeys(["cli_options", "cli_reports", "report_table"], 5),
     "money_watch": 5,
+    **dict.fromkeys(["target_watch", "provider_watch", "connecting"], 5),
+    "answer_archive": 5,
+    "limit_stores": 5,
 }
 """The first name below ``gateway`` → its layer."""
 WORDS_AND_CONTRACTS = frozenset(name for name, layer in LAYER_OF.items() if layer <= 1)

@@ -16,7 +16,7 @@ from gateway.errors import CallError, Outcome
 from gateway.routing.catalog import build_catalog
 from gateway.routing.classifier import Classifier
 from gateway.routing.router import Router
-from gateway.schema import Call, Caller, Plan, Target
+from gateway.schema import BATCH, INTERACTIVE, Call, Caller, Plan, Target
 
 CONFIG: dict[str, Any] = {
     "providers": {"paid": {}, "asleep": {}, "stage": {}},
@@ -206,6 +206,14 @@ def test_a_task_fills_in_what_the_client_left_out() -> None:
     plan = router().plan(call("draft", temperature=0.2))
     assert (plan.body["temperature"], plan.body["top_p"]) == (0.2, 0.9)
     assert plan.deadline_s == 60
+
+
+def test_a_task_may_wait_behind_others_and_the_client_has_the_last_word() -> None:
+    tasks = {"night": {"models": ["big"], "priority": "batch"}}
+    planning = router(tasks={**CONFIG["tasks"], **tasks})
+    assert planning.plan(call("draft")).priority == INTERACTIVE
+    assert planning.plan(call("night")).priority == BATCH
+    assert planning.plan(call("night")._replace(priority=INTERACTIVE)).priority == INTERACTIVE
 
 
 def test_a_model_with_a_task_beside_it_stays_and_gets_the_rest() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,20 @@ import yaml
 from ledger_figures import AUDIT, BUDGET, BUSY, Books
 from records import CHEAP, GOOD, billed, draft, metrics, samples
 
+from gateway.answer_archive import AnswerArchive
 from gateway.budget_words import NodeBalance
+from gateway.config import GatewayConfig
+from gateway.config_limits import QueueConfig
+from gateway.contracts import ProviderSettings
 from gateway.errors import Outcome
 from gateway.ledger import Bill
-from gateway.schema import Attempt
+from gateway.limit_stores import LimitStores
+from gateway.limits.memory_buckets import MemoryBuckets
+from gateway.limits.turns import Pace
+from gateway.plugins import discover
+from gateway.provider_watch import ProviderWatch
+from gateway.schema import Attempt, Target
+from gateway.target_watch import TargetWatch
 from gateway.telemetry.cells import merge
 from gateway.telemetry.exposition import render
 from gateway.telemetry.ledger_readings import LedgerReadings, budget_series
@@ -31,11 +42,24 @@ SELECTOR = re.compile(r"(\w+)\{([^}]*)\}")
 GROUPING = re.compile(r"\bby \(([^)]*)\)")
 
 
+def no_failure(what: str, error: BaseException) -> None:
+    raise AssertionError(what) from error
+
+
 def known() -> dict[str, set[str]]:
     """Every sample's labels, by name, after a call of each kind."""
     counting = metrics()
     counting.watch_gateway(lambda: 1, lambda: 1)
+    counting.watch_overload(lambda: {("1",): 0.1}, lambda: 1, lambda: 1)
     LedgerReadings(counting, BUSY, Books(), lambda: AUDIT)
+    targets = TargetWatch(counting, GatewayConfig())
+    targets.health.of(Target("acme", "fast-1", "fast"))
+    targets.retry_budget.take(0.0, "upstream_failed")
+    limits = LimitStores(counting, {"DAOBO_REDIS_URL": "redis://127.0.0.1"}, no_failure)
+    limits.refused("rules[0]", "requests")
+    connect_a_provider(ProviderWatch(counting, discover(), {}))
+    AnswerArchive(counting, {}, "sqlite:////nowhere", "one", no_failure)
+    counting(draft(replayed="cache", attempts=()))
     guessed = Bill("USD", 1, 1, estimated=True, clamped=True)
     retried = (billed(GOOD, guessed, Outcome.UPSTREAM_CUT), Attempt(CHEAP, Outcome.OK, 1.0))
     counting(draft(stream=True, time_to_first_token_s=0.1, chunks=5, attempts=retried))
@@ -46,6 +70,14 @@ def known() -> dict[str, set[str]]:
             render(merge([counting.snapshot()], budget_series([NodeBalance(BUDGET, "", None)])))
         ).items()
     }
+
+
+def connect_a_provider(watch: ProviderWatch) -> None:
+    settings = ProviderSettings(type="openai-compatible", base_url="http://127.0.0.1")
+    pace = Pace(QueueConfig(), lambda target: (), lambda journey: 1, MemoryBuckets(time.monotonic))
+    live = {"acme": settings}
+    translators = watch.connector.translators(live, {})
+    watch.enter(watch.connector.connect(live, translators, {}, pace), pace)
 
 
 KNOWN = known()

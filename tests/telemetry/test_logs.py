@@ -31,6 +31,11 @@ def line(record: CallRecord) -> dict[str, Any]:
     return fields
 
 
+def test_a_kept_answer_says_why_it_was_not_sent_and_what_it_saved() -> None:
+    told = line(draft(replayed="cache", cost=Money(0), attempts=()))
+    assert (told["replayed"], told["saved_nano"], told["cost_nano"]) == ("cache", 1_250_000, 0)
+
+
 def lines_of(record: CallRecord, level: int = 20) -> list[bytes]:
     written: list[bytes] = []
     CallLog(written.append, level)(record)
