@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -29,11 +30,19 @@ from .schema import Capability
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$", max_length=100)]
 Decimal_ = Annotated[str, Field(pattern=r"^\d+(\.\d+)?$")]
 """A decimal number in quotes, because a YAML float is not the number that was written."""
+HOST_PATTERN = re.compile(r"\[[0-9a-f:.]+\]|[^\s:/]+")
 WINDOW_PATTERN = r"^(total|day|month|[1-9]\d{0,3}[hd])$"
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _host_name(text: str) -> str:
+    name = text.lower()
+    if not HOST_PATTERN.fullmatch(name):
+        raise ValueError(f"{text!r} is no name of a host, such as gateway.example, without a port")
+    return name
 
 
 class ServerConfig(_Model):
@@ -60,7 +69,7 @@ class ServerConfig(_Model):
     """A stream that is silent for so long gets a comment; 0 sends none."""
     max_connections: int = Field(20_000, gt=0)
     """Open connections of clients; one more is closed at once."""
-    allowed_hosts: tuple[str, ...] = ()
+    allowed_hosts: tuple[Annotated[str, AfterValidator(_host_name)], ...] = ()
     """What the Host header may name, without port; empty: anything."""
     overload: OverloadConfig = OverloadConfig()
 

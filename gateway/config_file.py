@@ -148,6 +148,8 @@ def _check_limits(report: Report, config: GatewayConfig) -> None:
             elif names is not None and value != "*" and value not in names:
                 near = did_you_mean(value, names)
                 report.add((*at, subject), f"no {subject} is called {value!r}{near}")
+            elif subject == "key" and value != "*" and not value.startswith("key_"):
+                report.add((*at, "key"), f"{value!r} is no key's id; 'daobo keys list' shows them")
         if (first := seen.setdefault(rule.subjects, index)) != index:
             report.add(
                 at,

@@ -75,6 +75,12 @@ def _sentence(kind: str, message: str) -> str:
         return "keys with values are expected here"
     if kind == "missing":
         return "is missing"
+    if kind == "tuple_type":
+        return "a list is expected here, such as [one, two]"
+    if kind == "string_type":
+        return "input should be a valid string; a number needs quotes to be one"
+    if kind == "too_short":
+        return "the list is empty"
     message = message.removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
 

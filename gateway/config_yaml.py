@@ -24,7 +24,7 @@ def parse_yaml(text: str, source: str) -> tuple[Any, dict[Where, int]]:
         mark = getattr(error, "problem_mark", None)
         where = f"{source}:{mark.line + 1}" if mark else source
         problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
-        raise ConfigError(f"{where}: not valid YAML: {problem}") from None
+        raise ConfigError(f"{where}: not valid YAML: {problem}{_hint(error)}") from None
     except RecursionError:
         raise ConfigError(f"{source}: not valid YAML: nested too deeply") from None
     reader = _Reader(source)
@@ -32,6 +32,12 @@ def parse_yaml(text: str, source: str) -> tuple[Any, dict[Where, int]]:
     if reader.problems:
         raise ConfigError(*reader.problems)
     return tree, reader.lines
+
+
+def _hint(error: yaml.YAMLError) -> str:
+    """For the mistake that rules with ``*`` invite."""
+    told = f"{getattr(error, 'context', '')} {getattr(error, 'problem', '')}"
+    return "; a text that begins with * needs quotes" if "alias" in told else ""
 
 
 class _Reader:

@@ -114,7 +114,10 @@ class Pipeline:
             journey.allowances = admitted.allowances
             await send(journey, client)
         except BaseException as error:
-            raise self._failed(journey, error) from error
+            told = self._failed(journey, error)
+            if told is error:  # its own cause, it would stay until a collection of garbage
+                raise
+            raise told from error
         finally:
             record = journey.record(self._clock())
             if admitted is not None:

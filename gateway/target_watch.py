@@ -110,7 +110,7 @@ def _accounts(connected: Connected, target: Target) -> Iterator[dict[str, Any]]:
         closed = account.closed(target)
         yield {
             "account": account.name,
-            "open": closed is None,
+            "usable": closed is None,
             "why": closed.reason if closed else "",
             "retry_in_s": round(closed.wait_s, 1) if closed and closed.wait_s else None,
         }

@@ -319,7 +319,11 @@ def test_a_fault_at_the_top_does_not_hide_those_of_providers(tmp_path: Path) -> 
         ("- 1\n", ":1: the file: keys with values are expected here"),
         ("hello", ":1: the file: keys with values are expected here"),
         ("models: {m: {}}", ":1: models.m.targets: is missing"),
-        ("models:\n  m: {targets: []}", ":2: models.m.targets: tuple should have at least 1 item"),
+        ("models:\n  m: {targets: []}", ":2: models.m.targets: the list is empty"),
+        (
+            "limits:\n  rules: {key: a}",
+            ":2: limits.rules: a list is expected here, such as [one, two]",
+        ),
         (
             "models:\n  m:\n    targets:\n    - 1",
             ":4: models.m.targets[0]: input should be a valid",
@@ -381,7 +385,15 @@ def test_a_name_that_leads_nowhere_is_refused(
         ("a:\n\tb: 1\n", ":2: not valid YAML: found character that cannot start any token"),
         ("a: [1,\n", ":2: not valid YAML: did not find expected node content"),
         ("a: 1\n---\nb: 2\n", ":2: not valid YAML: but found another document"),
-        ("a: *nobody", ":1: not valid YAML: found undefined alias"),
+        (
+            "a: *nobody",
+            ":1: not valid YAML: found undefined alias; a text that begins with * needs quotes",
+        ),
+        (
+            "a: {key: *, b: 1}",
+            ":1: not valid YAML: did not find expected alphabetic or numeric character; "
+            "a text that begins with * needs quotes",
+        ),
         ("max_attempts: 1\nmax_attempts: 2\n", ":2: max_attempts: stands here twice"),
         ("tasks:\n  a: {models: [x], models: [y]}", ":2: tasks.a.models: stands here twice"),
         ("models:\n  a:\n    <<: 5\n", ":3: models.a: '<<' merges mappings only"),

@@ -64,6 +64,11 @@ def test_good_rules_are_taken(tmp_path: Path) -> None:
         ),
         (
             "target: studio/big-1",
+            "key: writers",
+            ":8: limits.rules[2].key: 'writers' is no key's id; 'daobo keys list' shows them",
+        ),
+        (
+            "target: studio/big-1",
             'project: ""',
             ":8: limits.rules[2].project: '' is the project of no call",
         ),
@@ -96,3 +101,14 @@ def test_the_examples_in_the_bundled_file_are_rules() -> None:
     ]
     rules = [LimitRule(**fields) for fields in yaml.safe_load("\n".join(examples))]
     assert len(rules) == len(examples) == 5
+
+
+def test_hosts_are_told_apart_as_names_whatever_their_case(tmp_path: Path) -> None:
+    hosts = "server: {allowed_hosts: [Gateway.Example, '[::1]']}\n"
+    assert load(tmp_path, GOOD + hosts).server.allowed_hosts == ("gateway.example", "[::1]")
+
+
+@pytest.mark.parametrize("host", ["gateway.example:8080", "http://gateway.example", "::1", ""])
+def test_what_no_host_header_could_ever_match_is_refused(tmp_path: Path, host: str) -> None:
+    with pytest.raises(ConfigError, match=r"server.allowed_hosts.*no name of a host"):
+        load(tmp_path, f"{GOOD}server: {{allowed_hosts: ['{host}']}}\n")

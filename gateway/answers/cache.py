@@ -99,9 +99,14 @@ class Cache:
         journey.missed = True
         recorder.record(self._config.max_answer_bytes)
         before = recorder.goes_on
-        recorder.goes_on = lambda: before() or twin.followers > 0
-        recorder.when_too_large = lambda: self._twins.end(key, twin, Outcome.OK)
+        recorder.goes_on = lambda: before() or twin.is_wanted
         twin.deserted = recorder.reconsider
+
+        def let_the_others_go() -> None:
+            self._twins.end(key, twin, Outcome.OK)
+            recorder.reconsider()
+
+        recorder.when_too_large = let_the_others_go
         await send(journey, recorder)
         kept = recorder.kept
         if kept is None or not self._may_be_kept(journey, kept):
@@ -115,9 +120,10 @@ class Cache:
             return False
         if journey.call.endpoint != "chat":
             return True
-        if (journey.call.body.get("n") or 1) > 1:
-            reasons = {reason.decode() for reason in _REASONS.findall(kept.body)}
-            return bool(reasons) and reasons <= WHOLE
+        choices = journey.call.body.get("n") or 1
+        if choices > 1:
+            reasons = [reason.decode() for reason in _REASONS.findall(kept.body)]
+            return len(reasons) >= choices and WHOLE.issuperset(reasons)
         return kept.finish_reason in WHOLE
 
     async def _wait(self, twin: Twin[Kept | Outcome], journey: Journey) -> Kept | Outcome:

@@ -200,8 +200,8 @@ def _no_answer(first: First) -> CallError:
     match first.fate:
         case Fate.ANSWERED:
             return _conflict(
-                f"{start} was answered and charged, but its answer is not kept, because it was too "
-                f"large. {again}",
+                f"{start} was answered and charged, but its answer is not kept: it was too large, "
+                f"or room was needed for others. {again}",
                 "idempotency_answer_not_kept",
             )
         case Fate.CHARGED:

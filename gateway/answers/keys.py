@@ -62,4 +62,5 @@ def _form(call: Call) -> Any:
     if not call.stream:
         return "json"
     options: Mapping[str, Any] = call.body.get("stream_options") or {}
-    return ["stream", sorted((name, value) for name, value in options.items() if value)]
+    said = ((name, value) for name, value in options.items() if value or name != "include_usage")
+    return ["stream", sorted(said)]

@@ -22,6 +22,11 @@ class Twin(Generic[T]):
         """Called when the last follower has left without its end."""
         self._end: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for its end."""
+        return self.followers > 0 and not self._end.done()
+
     async def wait(self, timeout_s: float) -> T:
         """How it ended. A follower that leaves changes nothing for the others. Raises
         TimeoutError."""

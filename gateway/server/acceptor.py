@@ -30,6 +30,7 @@ class Acceptor:
     ) -> None:
         """Raises OSError if the address is taken."""
         self._socket = bound
+        self._backlog = backlog
         self._make_protocol = make_protocol
         self._arrivals: set[asyncio.Future[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
@@ -45,16 +46,16 @@ class Acceptor:
             self._pause.cancel()
         else:
             asyncio.get_running_loop().remove_reader(self._socket)
-            self._take_all()  # whoever waits already would be reset
+            self._take(self._backlog)  # whoever waits already would be reset
         self._socket.close()
         await asyncio.gather(*self._arrivals)
 
     def _watch(self) -> None:
         self._pause = None
-        asyncio.get_running_loop().add_reader(self._socket, self._take_all)
+        asyncio.get_running_loop().add_reader(self._socket, self._take, MAX_IN_A_TURN)
 
-    def _take_all(self) -> None:
-        for _ in range(MAX_IN_A_TURN):
+    def _take(self, most: int) -> None:
+        for _ in range(most):
             try:
                 connection, _ = self._socket.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):

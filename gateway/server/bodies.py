@@ -8,17 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from aiohttp import StreamReader, web
+from aiohttp import HttpVersion11, StreamReader, web
 from multidict import istr
 
 from gateway.errors import CallError, Outcome
 
+from .refusals import EXPECT
 from .strict_json import invalid, is_work, parse_object
 
 _CONTENT_TYPE = istr("Content-Type")
 _CONTENT_ENCODING = istr("Content-Encoding")
-_EXPECT = istr("Expect")
-CODINGS = frozenset({"gzip", "deflate", "br", "zstd", "identity"})
+CODINGS = frozenset({"gzip", "deflate", "identity"})
 CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 
 _large_bodies = ThreadPoolExecutor(1, "daobo-bodies")
@@ -75,7 +75,8 @@ async def read_body(request: web.Request, limits: BodyLimits) -> bytes:
         if len(whole) > limits.max_bytes:
             raise _too_large(limits.max_bytes)
         return whole
-    if _EXPECT in headers and request.transport is not None:
+    waits = EXPECT in headers and request.version >= HttpVersion11  # an older client cannot
+    if waits and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     return await _read_slowly(content, limits)
 

@@ -26,7 +26,9 @@ def wants_kept(headers: Mapping[str, str]) -> bool | None:
         return None
     choice = headers[CACHE].strip().lower()
     if choice not in _CHOICES:
-        raise CallError(Outcome.INVALID_REQUEST, f"the header {CACHE} must be 'on' or 'off'")
+        raise CallError(
+            Outcome.INVALID_REQUEST, f"the header {CACHE} is {choice[:40]!r}; it must be on or off"
+        )
     return _CHOICES[choice]
 
 

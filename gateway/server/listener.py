@@ -85,8 +85,13 @@ class Connection(web.RequestHandler):
         if self._messages:
             self._head_began_s = None
             self._refuse_faulty()
-        elif (waiter := self._waiter) is not None and not waiter.done():
+        elif self._head_began_s is not None or self._is_waiting:
             self._head_goes_on()
+
+    @property
+    def _is_waiting(self) -> bool:
+        """For a request; not while one is answered, nor before aiohttp has begun to wait."""
+        return self._waiter is not None and not self._waiter.done()
 
     def _refuse_faulty(self) -> None:
         """Put an error in the place of a request whose head is wrong; nothing after it counts."""
@@ -99,6 +104,12 @@ class Connection(web.RequestHandler):
                     messages.pop()
                 messages.append((_ErrInfo(400, fault, fault.message), EMPTY_PAYLOAD))
                 return
+
+    async def finish_response(self, *args: Any) -> tuple[web.StreamResponse, bool]:
+        finished = await super().finish_response(*args)
+        if self._messages:  # aiohttp may have read them only now, behind an upgrade it declined
+            self._refuse_faulty()
+        return finished
 
     def _head_goes_on(self) -> None:
         """Bytes came, and the head is not complete."""
@@ -130,7 +141,7 @@ class Connection(web.RequestHandler):
 
     def _due_s(self, now_s: float, left_bytes: int) -> float:
         settings = self._settings()
-        if self._waiter is None or self._waiter.done():  # a request is being answered
+        if self._head_began_s is None and not self._is_waiting:  # a request is being answered
             # A client that takes something now and then may leave as much as before by chance, but
             # not time after time.
             still = left_bytes > 0 and left_bytes == self._unsent_bytes

@@ -21,6 +21,6 @@ def asked_priority(headers: Mapping[str, str]) -> str | None:
     if word not in PRIORITIES:
         raise CallError(
             Outcome.INVALID_REQUEST,
-            f"the header {PRIORITY} is {value[:40]!r}; it says {' or '.join(PRIORITIES)}",
+            f"the header {PRIORITY} is {value[:40]!r}; it must be {' or '.join(PRIORITIES)}",
         )
     return word

@@ -12,11 +12,13 @@ from typing import Any
 import orjson
 from aiohttp import HttpVersion11, web
 from aiohttp.web import BaseRequest
+from multidict import istr
 
 from gateway.errors import CallError, Outcome
 
 from .allowances import allowance_headers
 
+EXPECT = istr("Expect")
 DEFAULT_RETRY_AFTER_S = 1.0
 MAX_RETRY_AFTER_S = 120.0
 """Clients ignore a longer wait and would not come back at all."""
@@ -37,7 +39,8 @@ def http_date(second: int) -> str:
 
 
 class _Sent(web.StreamResponse):
-    """Stands for an answer that is on the wire already: aiohttp finds nothing left to do."""
+    """Stands for an answer that is on the wire already: aiohttp finds nothing left to do, but does
+    not go on to the connection's next request before this answer's reader has kept up."""
 
     def __init__(self, keep_alive: bool) -> None:
         super().__init__()
@@ -48,7 +51,8 @@ class _Sent(web.StreamResponse):
         return self._stays_open
 
     async def prepare(self, request: BaseRequest) -> None:
-        return None
+        if request.protocol.writing_paused:
+            await request.protocol._drain_helper()
 
     async def write_eof(self, data: bytes = b"") -> None:
         return None
@@ -84,7 +88,8 @@ def send_error(
 ) -> web.StreamResponse:
     """The same, written to the client at once: refusing has to be cheap when there is too much
     to do. Gives back what aiohttp is to be told."""
-    stays_open = request.keep_alive and request.version >= HttpVersion11 and not is_last
+    may_stay = request.keep_alive and request.version >= HttpVersion11 and not is_last
+    stays_open = may_stay and not _may_send_no_body(request)
     transport = request.transport
     if transport is not None and not transport.is_closing():
         answer = error_bytes(error, call_id, stays_open=stays_open)
@@ -94,6 +99,12 @@ def send_error(
         if error.outcome is Outcome.REQUEST_TIMEOUT:  # aiohttp would wait for the body once more
             transport.close()
     return sent_answer(stays_open)
+
+
+def _may_send_no_body(request: web.BaseRequest) -> bool:
+    """Whoever asked whether to send a body, and hears this instead, may go on with the body or with
+    another request; nobody can tell one from the other."""
+    return EXPECT in request.headers and not request.content.is_eof()
 
 
 def error_bytes(error: CallError, call_id: str, *, stays_open: bool) -> bytes:

@@ -111,7 +111,8 @@ class HttpClient:
             self._transport.write(data)
 
     def _framed(self, data: bytes) -> bytes:
-        return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
+        # An empty chunk would be the end of the stream.
+        return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked and data else data
 
     def _end(self, data: bytes) -> None:
         self._ended = True

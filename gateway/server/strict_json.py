@@ -50,8 +50,7 @@ def parse_json(raw: bytes) -> tuple[Any, int]:
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        path = _path_to(raw, error.pos)
-        raise invalid(f"the body is not valid JSON{_at(path)}: {error}", _field(path)) from None
+        raise _not_json(raw, error) from None
     try:
         canonical = orjson.dumps(body)
     except orjson.JSONEncodeError:
@@ -71,6 +70,17 @@ def is_work(raw: bytes) -> bool:
 
 def invalid(message: str, param: str | None = None) -> CallError:
     return CallError(Outcome.INVALID_REQUEST, message, param=param)
+
+
+def _not_json(raw: bytes, error: orjson.JSONDecodeError) -> CallError:
+    try:
+        raw.decode()
+    except UnicodeDecodeError as fault:  # of which orjson does not tell the place
+        path = _path_to(raw[: fault.start], fault.start)
+        told = f"byte {fault.start} is not UTF-8"
+    else:
+        path, told = _path_to(raw, error.pos), str(error)
+    return invalid(f"the body is not valid JSON{_at(path)}: {told}", _field(path))
 
 
 def json_type(value: Any) -> str:

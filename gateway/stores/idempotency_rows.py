@@ -16,7 +16,7 @@ from gateway.errors import CallError, ConfigError, Outcome
 from gateway.kept import Claim, Earlier, Fate
 from gateway.ledger import MICRO
 
-from .connections import Connection, StoreUnavailable
+from .connections import Busy, Connection, StoreUnavailable
 from .idempotency_table import Ending, claim_key, packed, sweep, write_ending
 from .opening import connector
 
@@ -89,12 +89,15 @@ class IdempotencyRows:
             self._thread.submit(self._do_chores)
 
     async def stop(self, timeout_s: float) -> None:
-        """Write down what is left. A second time changes nothing."""
+        """Write down what is left; what the database does not take in time is given up, and the
+        calls concerned are in doubt. A second time changes nothing."""
+        late: set[asyncio.Future[None]] = set()
         if self._is_used:
             self._is_used = False
             last = _heard(self._thread.submit(self._last))
-            await asyncio.wait({last}, timeout=timeout_s)
-        self._thread.shutdown(wait=False)
+            _, late = await asyncio.wait({last}, timeout=timeout_s)
+        # The interpreter does not end before its threads do.
+        self._thread.shutdown(wait=False, cancel_futures=bool(late))
 
     def _disown(self, asked: Future[Earlier | None], claim: Claim) -> None:
         """Nobody waits for the claim any more: if it is made all the same, the key is free."""
@@ -115,7 +118,13 @@ class IdempotencyRows:
         connection = self._connected()
         self._write_down(connection)
         now_us = int(self._wall_clock() * MICRO)
-        return claim_key(connection, claim, self._owner, self._disowned, now_us)
+        try:
+            return claim_key(connection, claim, self._owner, self._disowned, now_us)
+        except Busy:
+            raise
+        except StoreUnavailable:  # it may be written all the same, and nobody would ever end it
+            self._unwritten.append(Ending(claim, None))
+            raise
 
     def _end(self, claim: Claim, fate: Fate | None, answer: bytes | None) -> None:
         self._unwritten.append(Ending(claim, fate, packed(answer) if answer is not None else None))

@@ -88,14 +88,20 @@ def statements(script: Path, sqlite: bool) -> list[str]:
 
 
 def upgrade(url: str) -> None:
-    """Every migration that is missing, by alembic."""
+    """Every migration that is missing, by alembic: all of them or none. Raises StoreUnavailable."""
     from alembic import command
     from alembic.config import Config
+    from sqlalchemy.exc import DBAPIError
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["url"] = url
-    command.upgrade(config, HEAD)
+    try:
+        command.upgrade(config, HEAD)
+    except DBAPIError as error:
+        raise StoreUnavailable(
+            f"the tables could not be brought to {HEAD}: {error.orig}"
+        ) from error
 
 
 def _version(connection: Connection) -> str | None:

@@ -177,11 +177,12 @@ async def test_an_answer_is_not_kept_if_it_is(upstream: Upstream) -> None:
 
 async def test_of_several_choices_each_has_to_have_ended_as_it_should() -> None:
     half = b'{"choices":[{"finish_reason":"length"},{"finish_reason":"stop"}]}'
+    open_ended = b'{"choices":[{"finish_reason":null},{"finish_reason":"stop"}]}'
     whole = b'{"choices":[{"finish_reason": "stop"},{"finish_reason":"stop"}]}'
-    room = Room(upstream=Upstream([half, whole, b"never sent"]))
-    for _ in range(3):
+    room = Room(upstream=Upstream([half, open_ended, whole, b"never sent"]))
+    for _ in range(4):
         await room.ask(wanted({**ASKED, "n": 2}))
-    assert room.upstream.sent == 2
+    assert room.upstream.sent == 3
 
 
 async def test_embeddings_have_no_finish_reason_and_are_kept() -> None:
@@ -315,6 +316,32 @@ async def test_a_large_answer_lets_the_others_go_before_it_ends() -> None:
     assert room.upstream.sent == 3
     go_on.set()
     await asyncio.gather(*calls)
+
+
+async def test_a_large_answer_ends_when_it_serves_nobody_any_more() -> None:
+    room = Room(CacheConfig(max_answer_bytes=10))
+    began, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def stream(journey: Journey, client: Any) -> None:
+        journey.begin(WRITER)
+        began.set()
+        await goes_on.wait()
+        await client.begin_stream(journey, b"x" * 11)
+        await asyncio.Event().wait()
+
+    room.upstream.send = stream  # type: ignore[method-assign]
+    first = asyncio.ensure_future(room.ask(wanted(stream=True)))
+    await began.wait()
+    second = asyncio.ensure_future(room.ask(wanted(stream=True)))
+    await settled()
+    first.cancel()
+    await settled()
+    goes_on.set()
+    await settled()
+    assert len(room.archive.outliving) == 1  # the second one's own
+    second.cancel()
+    await settled()
+    assert len(room.archive.outliving) == 0
 
 
 async def test_recordings_give_their_memory_back() -> None:

@@ -99,6 +99,11 @@ def test_a_stream_with_its_usage_is_another_form() -> None:
     assert key(call(silent, stream=True)) == key(plain)
 
 
+def test_what_a_stream_does_without_is_part_of_its_form() -> None:
+    bare = {**ASKED, "stream_options": {"include_obfuscation": False}}
+    assert key(call(bare, stream=True)) != key(call(stream=True))
+
+
 @given(BODIES, BODIES)
 def test_a_claim_is_for_one_body_to_the_last_field(
     one: dict[str, Any], other: dict[str, Any]

@@ -56,13 +56,15 @@ async def test_all_that_wait_are_let_in_within_a_few_turns(entrance):
 
 
 async def test_whoever_waited_when_it_stopped_is_let_in_and_nobody_after(entrance):
-    client = socket.create_connection(entrance.address)
+    entrance.guests.expected = 2 * MAX_IN_A_TURN
+    clients = [socket.create_connection(entrance.address) for _ in range(2 * MAX_IN_A_TURN)]
     await entrance.stop()
     async with asyncio.timeout(2):
         await entrance.guests.all_in.wait()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(entrance.address)
-    client.close()
+    for client in clients:
+        client.close()
 
 
 async def test_without_descriptors_it_rests_and_goes_on_later(entrance, monkeypatch):

@@ -65,7 +65,8 @@ async def test_without_the_header_nothing_is_kept_and_nothing_said(house: House)
 async def test_a_header_that_says_something_else_is_refused(house: House) -> None:
     body = {"model": "writer", "messages": MESSAGES}
     status, error = await house.refusal(json=body, headers={"X-Daobo-Cache": "maybe"})
-    assert (status, error["message"]) == (400, "the header X-Daobo-Cache must be 'on' or 'off'")
+    assert status == 400
+    assert error["message"] == "the header X-Daobo-Cache is 'maybe'; it must be on or off"
 
 
 async def test_another_key_without_a_tenant_has_answers_of_its_own(house: House) -> None:

@@ -2,14 +2,16 @@
 
 import asyncio
 import logging
+import socket
 
 import orjson
 import pytest
 from aiohttp import http_parser, web
 
 from gateway.config import ServerConfig
-from gateway.errors import ConfigError
+from gateway.errors import CallError, ConfigError, Outcome
 from gateway.server.listener import Listener
+from gateway.server.refusals import send_error
 
 SECRET = b"sk-do-not-repeat-me"
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\n"
@@ -30,8 +32,14 @@ class Front:
         self.reached.append(request.path)
         if request.path == "/broken":
             raise RuntimeError("nobody foresaw this")
+        if request.path == "/refused":
+            return send_error(request, CallError(Outcome.UNKNOWN_PATH, "x" * 10_000), "req_1")
         await request.read()
         return web.Response(text="fine")
+
+    @property
+    def connections(self):
+        return self.listener.server.connections
 
     async def connect(self):
         return await asyncio.open_connection(*self.listener.addresses[0])
@@ -156,6 +164,36 @@ async def test_nothing_behind_a_faulty_request_is_served(front):
     assert front.reached == ["/1"]
 
 
+@pytest.mark.parametrize(
+    "behind",
+    [
+        b"GET /2 HTTP/1.1\r\nHost: elsewhere\r\n\r\n",
+        b"GET http://x/2 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /2 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    ],
+    ids=["host", "target", "coding"],
+)
+async def test_a_request_behind_an_upgrade_that_was_declined_is_looked_at_too(front, behind):
+    front.set(allowed_hosts=("x",))
+    upgrade = b"GET /1 HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+    _, answers = await front.ask(upgrade + behind)
+    assert front.reached == ["/1"]
+    assert b" 400 " in answers
+
+
+async def test_refusals_that_nobody_reads_are_not_piled_up(front):
+    _, writer = await front.connect()
+    writer.write(b"GET /refused HTTP/1.1\r\nHost: x\r\n\r\n" * 5000)
+    async with asyncio.timeout(5):
+        while not (waiting := [one for one in front.connections if one.writing_paused]):
+            await asyncio.sleep(0)
+    for _ in range(2000):
+        await asyncio.sleep(0)
+    assert waiting[0].transport.get_write_buffer_size() < 64 * 1024
+    writer.transport.abort()
+    assert len(front.reached) < 5000
+
+
 @pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost"], ids=["silent", "begun"])
 async def test_a_first_head_that_does_not_come_in_time_ends_the_connection(front, begun):
     front.set(head_timeout_s=0.05)
@@ -163,6 +201,15 @@ async def test_a_first_head_that_does_not_come_in_time_ends_the_connection(front
     assert head.startswith(b"HTTP/1.1 408 ") if begun else head == b""
     if begun:
         assert orjson.loads(body)["error"]["code"] == "request_timeout"
+
+
+async def test_a_head_that_begins_as_its_connection_opens_is_told_too(front):
+    front.set(head_timeout_s=0.05)
+    with socket.create_connection(front.listener.addresses[0]) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost")  # before the loop has seen the connection
+        sock.setblocking(False)
+        answer = await asyncio.get_running_loop().sock_recv(sock, 1000)
+    assert answer.startswith(b"HTTP/1.1 408 ")
 
 
 async def test_a_head_that_comes_a_byte_at_a_time_gets_no_more_time(front):

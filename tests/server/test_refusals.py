@@ -6,7 +6,7 @@ import orjson
 import pytest
 from yarl import URL
 
-from .conftest import CUT
+from .conftest import CUT, KEY
 
 CHAT = {"model": "writer", "messages": [{"role": "user", "content": "x"}]}
 
@@ -21,7 +21,7 @@ CHAT = {"model": "writer", "messages": [{"role": "user", "content": "x"}]}
         (b'{"a": [{}, {"b": -1e999}]}', "not valid JSON at a[1].b:"),
         (b'{"model": "writer"} {}', "not valid JSON"),
         (b'{"model": "\\ud800"}', "not valid JSON"),
-        (b'{"model": "\xff"}', "not valid JSON"),
+        (b'{"model": "\xff"}', "not valid JSON at model: byte 11 is not UTF-8"),
         (b"[1]", "JSON array; an object is expected"),
         (b'{"model": "a", "model": "b"}', "'model' stands twice"),
         (b'{"a": [{"b": 1, "c": 2, "b": 3}]}', "'b' stands twice in a[0]"),
@@ -99,6 +99,38 @@ async def test_a_body_that_stops_coming_is_a_408(house):
     async with asyncio.timeout(5):
         status, error = await house.refusal(data=stalls())
     assert (status, error["code"]) == (408, "request_timeout")
+
+
+EXPECTING = "POST /v1/chat/completions HTTP/1.%d\r\nHost: x\r\nContent-Length: 2\r\n%s\r\n"
+ASKS = "Expect: 100-continue\r\n"
+KNOWN = f"Authorization: Bearer {KEY}\r\n"
+
+
+async def first_head(house, head):
+    """The first thing that is said to a client that has not sent its body."""
+    reader, writer = await asyncio.open_connection(*house.address)
+    writer.write(head.encode())
+    async with asyncio.timeout(2):
+        told = await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    return told
+
+
+async def test_a_body_is_asked_for_once_it_is_known_that_it_will_be_read(house):
+    told = await first_head(house, EXPECTING % (1, KNOWN + ASKS))
+    assert told == b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+async def test_a_client_of_http_1_0_is_not_asked_for_its_body(house):
+    house.set_server(body_timeout_s=0.05)
+    told = await first_head(house, EXPECTING % (0, KNOWN + ASKS))
+    assert told.startswith(b"HTTP/1.1 408 ")
+
+
+async def test_a_refusal_in_place_of_the_word_to_go_on_ends_the_connection(house):
+    told = await first_head(house, EXPECTING % (1, ASKS))
+    assert told.startswith(b"HTTP/1.1 401 ")
+    assert b"\r\nconnection: close\r\n" in told
 
 
 async def test_a_path_with_a_line_break_in_it_gets_the_404_of_all_unknown_paths(house):

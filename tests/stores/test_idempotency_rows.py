@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from books import DAY_S, NOON_S, Bench
 
 from gateway.errors import CallError, Outcome
 from gateway.kept import Claim, Earlier, Fate
+from gateway.stores.connections import Connection, StoreUnavailable
 from gateway.stores.idempotency_rows import IdempotencyRows
 from gateway.stores.leases import LEASE_S
 
@@ -217,7 +221,56 @@ async def test_what_could_not_be_written_is_written_before_anything_else_is_aske
     assert found.answer == ANSWER
 
 
-def _gone(url: str) -> None:
-    from gateway.stores.connections import StoreUnavailable
+class _CutAtCommit:
+    """A connection that breaks when the database has written down what it was told."""
 
+    def __init__(self, raw: Connection) -> None:
+        self._raw = raw
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._raw, name)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        with self._raw.transaction():
+            yield
+        raise StoreUnavailable("the connection is lost")
+
+
+async def test_a_claim_that_was_refused_and_written_all_the_same_does_not_keep_the_key(
+    processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = processes.rows()
+    connect = rows._open_connection
+    opened: list[Callable[[], Any]] = [
+        lambda: _gone(processes.bench.url),
+        lambda: _CutAtCommit(connect()),
+    ]
+    monkeypatch.setattr(rows, "_open_connection", lambda: opened.pop()())
+    with pytest.raises(CallError, match="nothing was sent"):
+        await rows.claim(claim())
+    monkeypatch.setattr(rows, "_open_connection", connect)
+    assert await rows.claim(claim("req_2")) is None
+
+
+async def test_a_database_that_hangs_at_the_end_does_not_keep_the_process_for_each_call() -> None:
+    rows = IdempotencyRows("sqlite:///nowhere", "one", lambda: NOON_S, lambda what, error: None)
+    hangs, attempts = threading.Event(), []
+
+    def connect() -> Connection:
+        attempts.append(1)
+        hangs.wait(5)
+        raise StoreUnavailable("it says nothing")
+
+    rows._open_connection = connect
+    rows._is_used = True
+    for number in range(10):
+        rows.end(claim(f"req_{number}"), Fate.ANSWERED, ANSWER)
+    await rows.stop(0.05)
+    hangs.set()
+    await asyncio.to_thread(rows._thread.shutdown)
+    assert len(attempts) == 2  # of the first one, and once more
+
+
+def _gone(url: str) -> Connection:
     raise StoreUnavailable(f"{url} is gone")

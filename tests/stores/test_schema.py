@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, create_engine, inspect, text
 
 from gateway.errors import ConfigError
-from gateway.stores.connections import connect
+from gateway.stores.connections import StoreUnavailable, connect
 from gateway.stores.opening import connector, prepare_ledger
 from gateway.stores.queries import engine_url
 from gateway.stores.schema_version import HEAD, MIGRATIONS, prepare, statements, upgrade
@@ -96,6 +96,19 @@ def test_a_database_of_the_first_version_is_brought_up_to_date_with_its_rows(
     rows = connection.execute("SELECT id, replayed, saved_nano, saved_currency FROM requests")
     connection.close()
     assert rows == [("req_1", "", 0, None)]
+
+
+def test_a_migration_that_broke_off_can_be_done_again(ledger_url: str) -> None:
+    make_the_first_version(ledger_url)
+    connection = connect(ledger_url)
+    connection.execute("CREATE TABLE idempotency (in_the_way TEXT)")
+    with pytest.raises(StoreUnavailable, match="already exists"):
+        prepare(ledger_url)
+    assert version(ledger_url) == [("0001",)]
+    connection.execute("DROP TABLE idempotency")
+    connection.close()
+    prepare(ledger_url)
+    assert version(ledger_url) == [(HEAD,)]
 
 
 def test_preparing_twice_changes_nothing(ledger_url: str) -> None:

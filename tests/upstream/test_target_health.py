@@ -43,7 +43,7 @@ async def test_operators_see_counts_accounts_and_the_last_error(house):
     assert (row["state"], row["models"], row["failures_in_row"]) == ("open", ["writer"], 5)
     assert row["window"] == {"seconds": 30, "calls": 5, "failures": 5, "slow": 0}
     assert row["last_error"]["outcome"] == "upstream_failed"
-    assert row["accounts"] == [{"account": "p0", "open": True, "why": "", "retry_in_s": None}]
+    assert row["accounts"] == [{"account": "p0", "usable": True, "why": "", "retry_in_s": None}]
     assert rows["p1/m"]["last_error"] is None
     assert found["retry_budget"]["taken"] == {"upstream_failed": 5}
 
