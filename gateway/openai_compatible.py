@@ -151,6 +151,7 @@ class OpenAICompatible:
                     yield told
             else:
                 yield event.raw
+            del event, data  # a stream may stand still here for long, and events be large
         if not finished:
             raise CallError(
                 Outcome.UPSTREAM_CUT, "the upstream's stream ended before the answer was complete"

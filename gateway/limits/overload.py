@@ -19,6 +19,8 @@ CALM_LOOKS = 25
 CALM_SHARE = 0.5
 """In time is below this share of the lag that counts as late; between the two nothing changes."""
 STEP_DOWN, STEP_UP = 0.9, 1.1
+ROOM_BESIDE = 1.25
+"""What there is room for beside calls that last, as a multiple of these."""
 MIN_BOUND = 8
 FREE_SHARE = 0.9
 """Up to this share of the bound anybody may come in; the rest is for keys that have less than
@@ -60,8 +62,10 @@ class Overload:
         self._calm = self._calm + 1 if lag_s < self.max_lag_s * CALM_SHARE else 0
         if self._calm >= CALM_LOOKS:
             self._calm = 0
-            # The loop keeps up with what there is: streams that last need not be much to do.
-            raised = int(max(self._bound, self._in_flight.total) * STEP_UP) + 1
+            raised = int(self._bound * STEP_UP) + 1
+            if (total := self._in_flight.total) > self._bound:
+                # It keeps up with all of these: streams that last need not be much to do.
+                raised = int(total * ROOM_BESIDE) + 1
             self._bound = None if raised >= self._in_flight.max_in_flight else raised
 
     def refusal(self, key: str) -> CallError | None:

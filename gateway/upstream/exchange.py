@@ -141,8 +141,10 @@ class Exchange:
         unseen_tokens = 0
         try:
             await relay.run()
-        except (asyncio.CancelledError, CallError):
+        except (asyncio.CancelledError, CallError) as error:
             unseen_tokens = UNSEEN_TOKENS
+            if journey.first_token_s is None and _did_nothing(error):
+                journey.chunks, journey.usage = 0, None
             raise
         finally:
             self._count_what_came(journey, unseen_tokens)
@@ -232,6 +234,11 @@ def _more_of(told: Usage, own: Usage) -> Usage:
     """A usage that was told before the end, with the output that came since."""
     written = max(told.output_tokens, own.output_tokens - told.reasoning_tokens)
     return told._replace(output_tokens=written, estimated=True)
+
+
+def _did_nothing(error: BaseException) -> bool:
+    """The provider said so, if only after it had said that it begins."""
+    return isinstance(error, CallError) and not error.outcome.may_be_billed
 
 
 def _asked_of(provider: Any, request: ChatRequest) -> ChatRequest:
