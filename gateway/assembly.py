@@ -45,8 +45,9 @@ from .schema import TOKEN_CLASSES, Call, Plan, Target, Usage
 from .server.calls import CHECKS
 from .server.door import Serving
 from .telemetry.redaction import redact
-from .upstream.attempts import Attempts, Patience
+from .upstream.attempts import Attempts
 from .upstream.exchange import Exchange
+from .upstream.further import Patience
 from .upstream.health import Health
 from .upstream.retries import RetryBudget
 

@@ -118,7 +118,7 @@ class Outcome(Enum):
     )  # fmt: skip
     LIMITS_UNAVAILABLE = (
         "limits_unavailable", 503, "server_error", "limits_unavailable",
-        Retry.NO, Fate.NEVER_SENT, None,
+        Retry.NEXT, Fate.NEVER_SENT, None,
     )  # fmt: skip
     OVERLOADED = ("overloaded", 503, "server_error", "overloaded", Retry.NO, Fate.NEVER_SENT, None)
     UNPRICED = ("unpriced", 503, "server_error", "no_price", Retry.NO, Fate.NEVER_SENT, None)

@@ -118,6 +118,12 @@ async def test_the_record_says_what_happened() -> None:
     assert record.usage.input_tokens == 3
 
 
+async def test_a_refused_call_leaves_no_cycle_for_the_garbage_collector() -> None:
+    refusal = CallError(Outcome.RATE_LIMITED, "too many")
+    assert await House({"limits": refusal}).answer() is refusal
+    assert refusal.__cause__ is None
+
+
 async def test_what_is_settled_is_what_was_held() -> None:
     house = House()
     await house.answer()

@@ -82,10 +82,13 @@ class Limited(Admitted):
 def tightest(granted: Granted) -> Allowances:
     """Of each kind, the limit that leaves the least."""
     requests = tokens = None
-    for (bucket, _), (remaining, full_in_s) in zip(granted.takes, granted.levels, strict=True):
+    for (bucket, _), level in zip(granted.takes, granted.levels, strict=True):
         if bucket.kind == "requests":
-            if requests is None or remaining < requests.remaining:
-                requests = Allowance(bucket.capacity, remaining, full_in_s)
-        elif bucket.kind == "tokens" and (tokens is None or remaining < tokens.remaining):
-            tokens = Allowance(bucket.capacity, remaining, full_in_s)
-    return Allowances(requests, tokens)
+            if requests is None or level < requests[1]:
+                requests = bucket.capacity, level
+        elif bucket.kind == "tokens" and (tokens is None or level < tokens[1]):
+            tokens = bucket.capacity, level
+    return Allowances(
+        requests and Allowance(requests[0], *requests[1]),
+        tokens and Allowance(tokens[0], *tokens[1]),
+    )

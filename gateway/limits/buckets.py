@@ -8,12 +8,14 @@ no number at all. (Virtual scheduling: ITU-T I.371, annex A, calls it the theore
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 Kind = Literal["requests", "tokens", "concurrency"]
 
 
-class Bucket(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Bucket:
     """One limit of one subject. Full it holds ``capacity``; it fills by ``per_minute``.
 
     Of a concurrency there is no filling: what was taken comes back when the call ends.
@@ -30,10 +32,15 @@ class Bucket(NamedTuple):
     subject: str = ""
     """Whose it is, for people: ``key k_1 and task draft``."""
 
-    @property
-    def token_s(self) -> float:
-        """How long one request or token takes to flow in."""
-        return 60.0 / self.per_minute
+    token_s: float = field(init=False, compare=False, default=0.0)
+    """How long one request or token takes to flow in."""
+    room_s: float = field(init=False, compare=False, default=0.0)
+    """How long all of it takes."""
+
+    def __post_init__(self) -> None:
+        if self.per_minute:
+            object.__setattr__(self, "token_s", 60.0 / self.per_minute)
+            object.__setattr__(self, "room_s", self.capacity * 60.0 / self.per_minute)
 
 
 class Take(NamedTuple):

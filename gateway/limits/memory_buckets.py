@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from .buckets import PLACE_WAIT_S, TOLERANCE_S, Bucket, Denied, Granted, Level, Take
 
@@ -30,30 +31,48 @@ class MemoryBuckets:
         return len(self._full_at_s) + len(self._places)
 
     async def take(self, takes: Sequence[Take]) -> Granted | Denied:
-        now_s, full_at_s = self._clock(), self._full_at_s
-        if len(full_at_s) + len(self._places) + len(takes) > self._max_buckets:
+        now_s = self._clock()
+        if len(self._full_at_s) + len(self._places) + len(takes) > self._max_buckets:
             takes = [self._shared(take, now_s) for take in takes]
-        after: list[float] = []
-        worst, worst_s = None, TOLERANCE_S
-        for take in takes:
-            (name, _, capacity, per_minute, _, _), amount = take
-            if per_minute:
-                full_s = full_at_s.get(name, now_s)
-                token_s = 60.0 / per_minute
-                full_s = (full_s if full_s > now_s else now_s) + amount * token_s
-                # What is more than the bucket holds has to find it full.
-                room_s = token_s * (capacity if capacity > amount else amount)
-                wait_s = full_s - now_s - room_s
-                after.append(full_s)
-            else:
-                places = self._places.get(name, 0) + amount
-                wait_s = PLACE_WAIT_S if places > capacity else 0.0
-                after.append(places)
-            if wait_s > worst_s:
-                worst, worst_s = take, wait_s
-        if worst is not None:
-            return Denied(worst, self._level(worst.bucket, now_s), worst_s)
+        after = self._after(takes, now_s)
+        if after is None:
+            return self._denied(takes, now_s)
         return Granted(tuple(takes), self._write(takes, after, now_s))
+
+    def _after(self, takes: Sequence[Take], now_s: float) -> list[float] | None:
+        """For each, when the bucket would be full, or how many places would be taken; None if one
+        of them has not enough."""
+        after: list[float] = []
+        for take in takes:
+            bucket, amount = take
+            if bucket.per_minute:
+                full_s = self._full_at_s.get(bucket.name, now_s)
+                value = (full_s if full_s > now_s else now_s) + amount * bucket.token_s
+                is_much = value - now_s > bucket.room_s
+            else:
+                value = self._places.get(bucket.name, 0) + amount
+                is_much = value > bucket.capacity
+            if is_much and self._wait_s(take, now_s) > TOLERANCE_S:
+                return None
+            after.append(value)
+        return after
+
+    def _wait_s(self, take: Take, now_s: float) -> float:
+        """Until there is enough."""
+        bucket, amount = take
+        if not bucket.per_minute:
+            taken = self._places.get(bucket.name, 0)
+            return PLACE_WAIT_S if taken + amount > bucket.capacity else 0.0
+        taken_s = amount * bucket.token_s
+        full_in_s = max(0.0, self._full_at_s.get(bucket.name, now_s) - now_s)
+        # What is more than the bucket holds has to find it full.
+        return full_in_s + taken_s - max(bucket.room_s, taken_s)
+
+    def _denied(self, takes: Sequence[Take], now_s: float) -> Denied:
+        wait_s, take = max(
+            ((self._wait_s(take, now_s), take) for take in takes), key=lambda found: found[0]
+        )
+        return Denied(take, self._level(take.bucket, now_s), wait_s)
 
     def settle(self, granted: Granted, used_tokens: int) -> None:
         now_s = self._clock()
@@ -110,7 +129,7 @@ class MemoryBuckets:
         if bucket.name in self._full_at_s or bucket.name in self._places:
             return take
         self._sweep(now_s)
-        shared = bucket._replace(name=f"{bucket.rule} {bucket.kind} of all others")
+        shared = replace(bucket, name=f"{bucket.rule} {bucket.kind} of all others")
         return take._replace(bucket=shared)
 
 

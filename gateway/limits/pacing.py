@@ -102,6 +102,13 @@ class Pacer:
         """A call would not have to wait."""
         return self._has_room(self.lane(target), self._clock())
 
+    def opens_in_s(self, target: Target) -> float:
+        """For how long nothing more goes there, as far as that is known; 0.0 where only the calls
+        under way, or those that wait, are before another one."""
+        now_s = self._clock()
+        opens_at_s = max(self.lane(target).opens_at_s(now_s), self._turns.blockage.until_s)
+        return max(0.0, opens_at_s - now_s)
+
     async def close(self) -> None:
         await self._waiting.close()
 
@@ -143,7 +150,7 @@ class Pacer:
         if self._waiting.count >= queue.max_waiting:
             raise self._refusal(lane, f"{self._waiting.count} calls wait there already", wait_s)
         if wait_s > bound_s:
-            why += f", it would come in {wait_s:.1f} s, and this call may wait {bound_s:.1f} s"
+            why += f"; it would come in {wait_s:.1f} s, and this call may wait {bound_s:.1f} s"
             raise self._refusal(lane, why, wait_s)
         began_s = self._clock()
         try:
@@ -167,7 +174,8 @@ class Pacer:
         )
         if (closed_s := lane.learned.closed_s(now_s)) > wait_s:
             return closed_s, "the provider takes no more calls"
-        return wait_s, f"{ahead} calls are before it"
+        before = f", waiting calls that go first: {ahead}" if ahead else ""
+        return wait_s, f"its configured limits are used up{before}"
 
     def _refusal(self, lane: Lane, why: str, wait_s: float) -> CallError:
         self._tally.refused += 1

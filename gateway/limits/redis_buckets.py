@@ -80,15 +80,17 @@ class RedisBuckets:
         except CallError:
             self._missed = True
             raise
+        except asyncio.CancelledError:
+            self._leave_places(takes, receipt)  # the reply may have come, and is read by nobody
+            raise
         if self._missed:
             self._wake()
         return self._told(takes, receipt, reply)
 
     def settle(self, granted: Granted, used_tokens: int) -> None:
+        self._leave_places(granted.takes, granted.receipt)
         for bucket, amount in granted.takes:
-            if bucket.kind == "concurrency":
-                self._leave(PREFIX + bucket.name, granted.receipt)
-            elif bucket.kind == "tokens" and used_tokens != amount:
+            if bucket.kind == "tokens" and used_tokens != amount:
                 self._settle_later(bucket, used_tokens - amount)
 
     async def close(self) -> None:
@@ -123,6 +125,11 @@ class RedisBuckets:
             told = self._told(takes, receipt, reply)
             if isinstance(told, Granted):
                 self.settle(told, 0)
+
+    def _leave_places(self, takes: Sequence[Take], receipt: str) -> None:
+        for bucket, _ in takes:
+            if bucket.kind == "concurrency":
+                self._leave(PREFIX + bucket.name, receipt)
 
     def _leave(self, key: str, receipt: str) -> None:
         places = self._places.get(key)

@@ -38,4 +38,4 @@ def used_tokens(record: CallRecord) -> int:
     if record.replayed:
         return 0
     # A usage is its counts and, last of all, a flag.
-    return sum(sum(attempt.usage[:-1]) for attempt in record.attempts)
+    return sum([sum(attempt.usage[:-1]) for attempt in record.attempts])

@@ -16,7 +16,7 @@ from gateway.errors import CallError, Outcome
 from gateway.journey import Journey
 from gateway.schema import Allowances, Target, Timeouts
 
-from .retirement import Retirements, Tell
+from .retirement import Probed, Retirements, Tell
 
 
 class Closed(NamedTuple):
@@ -47,6 +47,8 @@ class Pace(Protocol):
     def parked_targets(self) -> int: ...
 
     def has_room(self, target: Target) -> bool: ...
+
+    def opens_in_s(self, target: Target) -> float: ...
 
     async def close(self) -> None: ...
 
@@ -116,16 +118,20 @@ class Account:
         """The key counts as good."""
         self._retired.restore()
 
-    def begin_probe(self, target: Target) -> tuple[str, ...]:
+    def proven(self, target: Target) -> None:
+        """The provider answers a call that tries a retired key."""
+        self._retired.proven(target.name)
+
+    def begin_probe(self, target: Target) -> Probed:
         """Raises CallError(UPSTREAM_CREDENTIALS) if another call probes already."""
         if (why := self._retired.why_closed(target.name)) is not None:
             raise CallError(Outcome.UPSTREAM_CREDENTIALS, why, from_upstream=False)
         return self._retired.begin_probe(target.name)
 
-    def end_probe(self, target: Target, scopes: Sequence[str], error: BaseException | None) -> None:
+    def end_probe(self, target: Target, probed: Probed, error: BaseException | None) -> None:
         if isinstance(error, CallError) and error.outcome is Outcome.UPSTREAM_CREDENTIALS:
             self.failed(target, error)
-        self._retired.end_probe(scopes, error is None)
+        self._retired.end_probe(probed, error is None)
 
 
 class _Probe(AbstractAsyncContextManager[None]):
@@ -137,14 +143,14 @@ class _Probe(AbstractAsyncContextManager[None]):
         self._account = account
         self._target = target
         self._turn = turn
-        self._scopes: tuple[str, ...] = ()
+        self._probed: Probed = ()
 
     async def __aenter__(self) -> None:
-        self._scopes = self._account.begin_probe(self._target)
+        self._probed = self._account.begin_probe(self._target)
         try:
             await self._turn.__aenter__()
         except BaseException as error:
-            self._account.end_probe(self._target, self._scopes, error)
+            self._account.end_probe(self._target, self._probed, error)
             raise
 
     async def __aexit__(
@@ -153,7 +159,7 @@ class _Probe(AbstractAsyncContextManager[None]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._account.end_probe(self._target, self._scopes, error)
+        self._account.end_probe(self._target, self._probed, error)
         await self._turn.__aexit__(kind, error, trace)
 
 
@@ -167,8 +173,8 @@ class AccountPool:
         self._next = 0
 
     def pick(self, target: Target) -> Account | Closed:
-        """The next account in turn that has room; one where the call must wait if none has;
-        Closed if at each of them the key is retired or the target parked."""
+        """The next account in turn that has room; if none has, the one where a call can go first,
+        or the fewest wait; Closed if at each of them the key is retired or the target parked."""
         accounts = self.accounts
         if len(accounts) == 1:
             return accounts[0].closed(target) or accounts[0]
@@ -185,7 +191,7 @@ class AccountPool:
             else:
                 open_.append(account)
         if open_:
-            return min(open_, key=lambda account: account.pace.waiting)
+            return min(open_, key=lambda it: (it.pace.opens_in_s(target), it.pace.waiting))
         return _merged(closed)
 
     def soonest(self, target: Target) -> Account | Closed:

@@ -7,12 +7,11 @@ attempts of a call share one deadline, and all calls of the process one budget f
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import NamedTuple, Protocol
+from functools import partial
+from typing import Protocol
 
-from gateway.config_limits import RetryConfig
 from gateway.contracts import Client
 from gateway.errors import CallError, Outcome
 from gateway.journey import Journey
@@ -21,19 +20,12 @@ from gateway.schema import Target
 from .accounts import AccountPool
 from .deadline import deadline_s, had_little_time, within
 from .exchange import Accounting, Exchange
+from .further import Further, Patience
 from .health import Health
 from .hedging import HEDGE, Race, may_be_hedged
 from .ladder import Ladder, Step
-from .retries import RetryBudget, may_go_on, pause_s, soonest
-
-
-class Patience(NamedTuple):
-    """How much is tried for one call. ``random`` is in [0, 1)."""
-
-    settings: RetryConfig
-    max_attempts: int
-    budget: RetryBudget
-    random: Callable[[], float]
+from .proof import ProvingClient
+from .retries import may_go_on
 
 
 class CallerLimits(Protocol):
@@ -64,6 +56,7 @@ class Attempts:
         self._health = health
         self._patience = patience
         self._budget = patience.budget
+        self._further = Further(live, health, patience, clock)
         self._redact = redact
         self._clock = clock
 
@@ -74,13 +67,13 @@ class Attempts:
         self._budget.calls += 1
         ladder = Ladder(plan, self._live, self._health)
         now_s = self._clock()
-        step = ladder.next(now_s) or ladder.last_resort(now_s)
+        step = ladder.next(now_s) or ladder.last_resort()
         if step is None:
             raise ladder.nothing(plan)
         if plan.hedge_after_s is not None and may_be_hedged(journey.call, plan, step.target):
             if await self._race(journey, ladder, step, client, plan.hedge_after_s):
                 return
-            step = await self._another(journey, ladder, client)
+            step = await self._further.step(journey, ladder, client)
         while step is not None:
             if ladder.left_out:
                 journey.left_out = tuple(ladder.left_out.values())
@@ -88,7 +81,7 @@ class Attempts:
             if error is None:
                 return
             ladder.failed(step, error, journey.billable)
-            step = await self._another(journey, ladder, client)
+            step = await self._further.step(journey, ladder, client)
         raise ladder.summary(plan)
 
     async def _attempt(self, journey: Journey, step: Step, client: Client) -> CallError | None:
@@ -103,6 +96,8 @@ class Attempts:
             async with self._limits.keep(journey, target), turn:
                 sent_s = self._clock()
                 timeouts = within(until_s - sent_s, pool.timeouts)
+                if step.is_probe or account.is_retired:
+                    client = ProvingClient(client, partial(step.proven, sent_s, self._clock))
                 await self._exchange.run(journey, account, pool.upstream, timeouts, client)
         except CallError as error:
             error.message = self._redact(error.message)
@@ -133,6 +128,8 @@ class Attempts:
             detail = error.message
             if error.from_upstream:
                 step.health.failed(outcome, detail, now_s)
+            elif health is False:  # what the gateway itself lacked, a connection or time
+                health = None
             if outcome is Outcome.UPSTREAM_TIMEOUT and had_little_time(
                 journey, step.pool.timeouts, sent_s
             ):
@@ -147,57 +144,6 @@ class Attempts:
             and first_s - sent_s > step.health.breaker.slow_call_s
         )
         step.health.breaker.leave(step.ticket, sent_s, now_s, health, slow)
-
-    async def _another(self, journey: Journey, ladder: Ladder, client: Client) -> Step | None:
-        """What to try after a failure: the next target or, where none is left, one of those that
-        were tried, after a pause. None ends the call."""
-        target, error = ladder.failures[-1]
-        patience, now_s = self._patience, self._clock()
-        if client.committed or not may_go_on(error, patience.settings):
-            return None
-        if now_s >= deadline_s(journey, self._live[target.provider].timeouts):
-            ladder.stopped = "the call's deadline has passed"
-        elif ladder.sent >= patience.max_attempts:
-            ladder.stopped = f"{ladder.sent} attempts are the most that a call may make"
-        else:
-            return self._next(ladder, now_s) or await self._again(journey, ladder)
-        return None
-
-    def _next(self, ladder: Ladder, now_s: float) -> Step | None:
-        outcome = ladder.failures[-1][1].outcome
-        while (step := ladder.next(now_s)) is not None:
-            # Neither a stand-in nor a call that has not gone out yet costs a provider anything, and
-            # a key that is refused is not tried again.
-            free = step.target.rehearsal or outcome is Outcome.UPSTREAM_CREDENTIALS
-            if free or not ladder.sent or self._may_take(ladder, now_s, outcome.label):
-                return step
-            step.give_back(now_s)
-        return None
-
-    async def _again(self, journey: Journey, ladder: Ladder) -> Step | None:
-        """A target that did nothing with the call, a second time."""
-        patience = self._patience
-        repeats = max(0, len(ladder.failures) - 1)
-        if len(ladder.failures) >= patience.max_attempts:
-            return None
-        for wait_s, target in soonest(ladder.failures, patience.settings):
-            now_s = self._clock()
-            wait_s = max(wait_s, pause_s(patience.settings, repeats, patience.random))
-            if now_s + wait_s >= deadline_s(journey, self._live[target.provider].timeouts):
-                ladder.stopped = "the call's deadline leaves no time for another attempt"
-            elif self._health.of(target).breaker.is_closed:
-                reason = ladder.failures[-1][1].outcome.label
-                if not self._may_take(ladder, now_s, reason):
-                    return None
-                await asyncio.sleep(wait_s)
-                if (step := ladder.enter(target, self._clock(), True)) is not None:
-                    return step
-        return None
-
-    def _may_take(self, ladder: Ladder, now_s: float, reason: str) -> bool:
-        if not ladder.stopped and not self._budget.take(now_s, reason):
-            ladder.stopped = "the gateway's budget for further attempts is used up"
-        return not ladder.stopped
 
     async def _race(
         self, journey: Journey, ladder: Ladder, first: Step, client: Client, after_s: float

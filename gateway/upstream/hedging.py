@@ -101,9 +101,7 @@ class Race:
         answer's head is written."""
         self.winner = winner
         await self._give_up_all_but(winner)
-        for runner in self._runners:
-            if runner is not winner:
-                winner.journey.absorb(runner.journey)
+        self._absorb_all_into(winner)
 
     async def _give_up_all_but(self, kept: Runner) -> None:
         given_up = [
@@ -120,17 +118,25 @@ class Race:
         for runner in self._runners:
             runner.task.cancel()
         await asyncio.wait([runner.task for runner in self._runners])
-        for runner in self._runners[1:]:
-            if runner is self.winner:
-                self._journey.become(runner.journey)
-            elif self.winner is None:
-                self._journey.absorb(runner.journey)
+        kept = self.winner or self._runners[0]
+        self._absorb_all_into(kept)  # a client that left may have kept the winner from it
+        if kept.journey is not self._journey:
+            self._journey.become(kept.journey)
+
+    def _absorb_all_into(self, kept: Runner) -> None:
+        """Once: what was tried beside the attempt whose journey is the call's from now on."""
+        for runner in self._runners:
+            if runner is not kept and not runner.is_absorbed:
+                runner.is_absorbed = True
+                kept.journey.absorb(runner.journey)
 
 
 class Runner:
     """One attempt of a race, and the client as the attempt sees it."""
 
     task: asyncio.Task[CallError | None]
+    is_absorbed = False
+    """What it did stands in the other one's journey."""
 
     def __init__(self, race: Race, step: Step, journey: Journey, client: Client) -> None:
         self.step = step

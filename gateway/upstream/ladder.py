@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from math import inf
 from typing import NamedTuple
 
 from gateway.errors import CallError, Outcome
@@ -28,6 +29,12 @@ class Step(NamedTuple):
     def is_probe(self) -> bool:
         return self.ticket != ORDINARY
 
+    def proven(self, began_s: float, clock: Callable[[], float]) -> None:
+        """It is being answered: target and key are good, whatever becomes of the answer."""
+        if self.is_probe:
+            self.health.breaker.leave(self.ticket, began_s, clock(), True)
+        self.account.proven(self.target)
+
     def give_back(self, now_s: float) -> None:
         self.health.breaker.leave(self.ticket, now_s, now_s, None)
 
@@ -36,8 +43,8 @@ class Ladder:
     """Gives out a call's targets in the plan's order, those that may be called at the moment."""
 
     __slots__ = (
-        "_at", "_closed", "_health", "_live", "_open", "_probed", "_targets", "failures",
-        "left_out", "sent", "stopped",
+        "_at", "_closed", "_forced", "_health", "_live", "_open", "_probed", "_targets",
+        "failures", "left_out", "sent", "stopped",
     )  # fmt: skip
 
     def __init__(self, plan: Plan, live: Mapping[str, AccountPool], health: Health) -> None:
@@ -45,7 +52,7 @@ class Ladder:
         self._live = live
         self._health = health
         self._at = 0
-        self._probed = False
+        self._probed = self._forced = False
         self._open: list[tuple[float, Target]] = []
         self._closed: list[tuple[Closed, Target]] = []
         self.failures: list[Failure] = []
@@ -64,7 +71,7 @@ class Ladder:
         while self._at < len(targets):
             target = targets[self._at]
             self._at += 1
-            if self.failures and any(target.name == tried.name for tried, _ in self.failures):
+            if self.failures and self._was_tried(target):
                 continue
             if self.failures and (why := why_not(target, self.failures)):
                 self.left_out[target.name] = why
@@ -76,7 +83,7 @@ class Ladder:
         """The target that was tried last, where the trouble was the key that it was tried with."""
         target, error = self.failures[-1]
         of_the_key = error.outcome in (Outcome.UPSTREAM_CREDENTIALS, Outcome.UPSTREAM_RATE_LIMITED)
-        if not of_the_key or not error.from_upstream:
+        if not of_the_key or not error.from_upstream or target.rehearsal:
             return None
         several = len(self._live[target.provider].accounts) > 1
         return self.enter(target, now_s) if several else None
@@ -117,21 +124,24 @@ class Ladder:
             self.left_out.pop(target.name, None)
         return Step(target, pool, account, health, ticket)
 
-    def last_resort(self, now_s: float) -> Step | None:
-        """Where every target was left out: the one that is due soonest is tried all the same.
+    def last_resort(self, longest_wait_s: float = inf) -> Step | None:
+        """Where nothing else is left: of the targets that were left out, the one that is due
+        soonest is tried all the same. Once for each call.
 
         A breaker may be wrong, and an error is certain. What a provider has asked to be left
-        alone is waited for by its account.
+        alone, for ``longest_wait_s`` at most, is waited for by its account.
         """
+        if self._forced:
+            return None
         for _, target in sorted(self._open, key=lambda due: due[0]):
             account = self._live[target.provider].pick(target)
-            if not isinstance(account, Closed):
-                return self._forced(target, account)
+            if not isinstance(account, Closed) and self._is_new(target):
+                return self._force(target, account)
         for closed, target in sorted(self._closed, key=lambda entry: entry[0].wait_s or 0.0):
-            if closed.wait_s is not None:
+            if closed.wait_s is not None and closed.wait_s <= longest_wait_s:
                 account = self._live[target.provider].soonest(target)
-                if not isinstance(account, Closed):
-                    return self._forced(target, account)
+                if not isinstance(account, Closed) and self._is_new(target):
+                    return self._force(target, account)
         return None
 
     def nothing(self, plan: Plan) -> CallError:
@@ -173,7 +183,15 @@ class Ladder:
         error.allowances = last.allowances
         return error
 
-    def _forced(self, target: Target, account: Account) -> Step:
+    def _is_new(self, target: Target) -> bool:
+        """It was not tried yet, and may do better than those that were."""
+        return not self._was_tried(target) and not why_not(target, self.failures)
+
+    def _was_tried(self, target: Target) -> bool:
+        return any(target.name == tried.name for tried, _ in self.failures)
+
+    def _force(self, target: Target, account: Account) -> Step:
+        self._forced = True
         self.left_out.pop(target.name, None)
         pool, health = self._live[target.provider], self._health.of(target)
         return Step(target, pool, account, health, ORDINARY)

@@ -151,7 +151,9 @@ class _Berth:
                 if waiting_for_cap
                 else f"Connecting to the upstream {self._peer} timed out after {limit_s:g} s."
             )
-            raise CallError(Outcome.UPSTREAM_UNREACHABLE, what) from None
+            raise CallError(
+                Outcome.UPSTREAM_UNREACHABLE, what, from_upstream=not waiting_for_cap
+            ) from None
         except OSError as error:
             raise CallError(
                 Outcome.UPSTREAM_UNREACHABLE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 FIRST_RETIREMENT_S = 60.0
@@ -11,6 +11,8 @@ FORBIDDEN = 403
 """The key is good, but not for this target: a retirement for that target only."""
 _ALL = ""
 
+Probed = tuple[tuple[str, "Retirement"], ...]
+"""The retirements that a call is trying, each with its target, or for all of them."""
 Tell = Callable[[str, Mapping[str, Any]], None]
 """Says a sentence, with fields, to whoever watches over the gateway."""
 
@@ -95,20 +97,27 @@ class Retirements:
             },
         )
 
-    def begin_probe(self, target: str) -> tuple[str, ...]:
+    def begin_probe(self, target: str) -> Probed:
         """A call tries the key: what ``end_probe`` has to be told."""
-        scopes = []
-        for scope, retirement in self._concerning(target):
+        probed = tuple(self._concerning(target))
+        for _, retirement in probed:
             retirement.probing = True
-            scopes.append(scope)
-        return tuple(scopes)
+        return probed
 
-    def end_probe(self, scopes: Sequence[str], went_well: bool) -> None:
+    def proven(self, target: str) -> None:
+        """The call that tries the key is being answered."""
+        for scope, retirement in tuple(self._concerning(target)):
+            if retirement.probing:
+                del self._retired[scope]
+
+    def end_probe(self, probed: Probed, went_well: bool) -> None:
         """Success restores; anything else but a refusal, told before, leaves it to the next."""
-        for scope in scopes:
+        for scope, retirement in probed:
+            if self._retired.get(scope) is not retirement:
+                continue  # restored before, and perhaps refused anew since
             if went_well:
-                self._retired.pop(scope, None)
-            elif (retirement := self._retired.get(scope)) is not None:
+                del self._retired[scope]
+            else:
                 retirement.probing = False
 
     def _concerning(self, target: str) -> Iterator[tuple[str, Retirement]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -151,6 +152,20 @@ async def test_whoever_leaves_while_it_is_taken_gives_it_back(
             await leaving
     await eventually(lambda: granted(store, PLACE))
     await eventually(lambda: granted(store, tokens))
+
+
+async def test_whoever_leaves_at_whatever_moment_keeps_no_place(opened: Open) -> None:
+    store = opened()
+    for steps in range(300):
+        asking = asyncio.ensure_future(store.take([PLACE]))
+        for _ in range(steps % 30):
+            await asyncio.sleep(0)
+        asking.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            found = await asking
+            assert isinstance(found, Granted)
+            store.settle(found, 0)
+    assert await granted(store, PLACE)
 
 
 async def test_keys_end_by_themselves(opened: Open, redis_server: RedisServer) -> None:

@@ -97,6 +97,21 @@ async def answers(asked):
     await asked.reply(200, orjson.dumps(answer))
 
 
+STREAM_HEAD = b"HTTP/1.1 200 x\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+
+
+def begins_and_ends_at(moment):
+    """A stream whose first word comes at once, and its end when ``moment`` has come."""
+
+    async def act(asked):
+        await asked.send(STREAM_HEAD + chunk(WORDS))
+        await moment.wait()
+        await asked.send(chunk(finish="stop") + b"data: [DONE]\n\n")
+        asked.writer.close()
+
+    return act
+
+
 def says(status, code="x", *headers):
     """An error in the OpenAI shape."""
     body = orjson.dumps({"error": {"message": "no", "type": "t", "code": code}})
@@ -228,22 +243,23 @@ class House:
 
 
 @asynccontextmanager
-async def ladder_house(tmp_path, size=2, more="", rehearsal="never"):
-    """``size`` upstreams on one ladder; ``more`` is added to the configuration."""
+async def ladder_house(tmp_path, size=2, more="", rehearsal="never", first="", redis=""):
+    """``size`` upstreams on one ladder; ``more`` is added to the configuration, ``first`` to the
+    entry of the first provider, ``redis`` is where limits are counted."""
     upstreams = [Upstream() for _ in range(size)]
     for upstream in upstreams:
         await upstream.open()
     names = [f"p{number}" for number in range(size)]
     entries = "\n".join(
-        f'  {name}: {{type: openai-compatible, base_url: "http://127.0.0.1:{it.port}/v1"}}'
-        for name, it in zip(names, upstreams, strict=True)
+        f'  {name}: {{type: openai-compatible, base_url: "http://127.0.0.1:{it.port}/v1"{said}}}'
+        for name, it, said in zip(names, upstreams, [first, *[""] * (size - 1)], strict=True)
     )
     targets = ", ".join(f"{name}/m" for name in names)
     config = tmp_path / "gateway.yaml"
     said = {"providers": entries, "targets": targets, "rehearsal": rehearsal, "last": names[-1]}
     config.write_text(CONFIG % said + more)
     records = []
-    environ = {"DAOBO_KEY": KEY, "DAOBO_ADMIN_KEY": ADMIN_KEY}
+    environ = {"DAOBO_KEY": KEY, "DAOBO_ADMIN_KEY": ADMIN_KEY, "DAOBO_REDIS_URL": redis}
     gateway = Gateway(Options(config, tmp_path, environ), records.append)
     async with (
         TestServer(gateway.public_app()) as public,

@@ -28,6 +28,11 @@ providers:
   studio: {type: openai-compatible, base_url: "%(url)s/v1", api_keys: ["${ONE}", "${TWO}"]}
   spare: {type: openai-compatible, base_url: "%(url)s/v1", api_key: "${SPARE}"}
   busy: {type: openai-compatible, base_url: "%(url)s/v1", max_concurrency: 1}
+  pair:
+    type: openai-compatible
+    base_url: "%(url)s/v1"
+    api_keys: ["${ONE}", "${TWO}"]
+    max_concurrency: 1
   frugal: {type: openai-compatible, base_url: "%(url)s/v1", tokens_per_minute: 100000}
 models:
   writer: {targets: [studio/writer], price: {free: true}}
@@ -35,6 +40,7 @@ models:
   safe: {targets: [spare/writer, studio/writer], price: {free: true}}
   lonely: {targets: [spare/writer], price: {free: true}}
   queued: {targets: [busy/writer], price: {free: true}}
+  paired: {targets: [pair/writer], price: {free: true}}
   counted: {targets: [frugal/writer], price: {free: true}}
 limits: {queue: {max_waiting: 7, max_wait_s: 0.5}}
 """
@@ -42,7 +48,13 @@ ENVIRON = {"DAOBO_KEY": KEY, "ONE": FIRST, "TWO": SECOND, "SPARE": "sk-spare"}
 LEAVE_ALONE = {"retry-after": "20"}
 
 NOTHING: Mapping[str, Any] = {}
+NOTHING_LEFT = {
+    "x-ratelimit-limit-requests": "60",
+    "x-ratelimit-remaining-requests": "0",
+    "x-ratelimit-reset-requests": "6m0s",
+}
 SPARE_WRITER = Target("spare", "writer", "lonely")
+PAIR_WRITER = Target("pair", "writer", "paired")
 
 Refusal = tuple[int, dict[str, str]]
 
@@ -226,15 +238,29 @@ async def test_a_reload_restores_a_key(studio: Studio, upstream: Upstream) -> No
 async def test_what_the_provider_says_is_left_slows_calls_down(
     studio: Studio, upstream: Upstream
 ) -> None:
-    upstream.headers = {
-        "x-ratelimit-limit-requests": "60",
-        "x-ratelimit-remaining-requests": "0",
-        "x-ratelimit-reset-requests": "6m0s",
-    }
+    upstream.headers = dict(NOTHING_LEFT)
     assert await studio.statuses("writer", 2) == {200: 2}  # one with each key
     status, _, headers = await studio.call("writer")
     assert (status, upstream.served) == (429, [FIRST, SECOND])
     assert float(headers["retry-after"]) >= 120
+
+
+async def test_a_call_waits_where_the_provider_lets_it_go_first(
+    studio: Studio, upstream: Upstream
+) -> None:
+    """One key has nothing left for minutes; of the other, all places are taken for a moment."""
+    pool = studio.gateway.rooms.connected["pair"].pool
+    held, busy = pool.accounts
+    held.learn(PAIR_WRITER, NOTHING_LEFT)
+    upstream.go_on.clear()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(studio.call("paired"))
+        await upstream.arrived.wait()
+        waiting = tasks.create_task(studio.call("paired"))
+        await queued(busy.pace, 1)
+        upstream.go_on.set()
+    assert waiting.result()[0] == 200
+    assert upstream.served == [SECOND, SECOND]
 
 
 async def test_a_header_may_ask_for_the_back_of_the_queue(studio: Studio) -> None:

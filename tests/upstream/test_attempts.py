@@ -8,7 +8,10 @@ import time
 
 import pytest
 from ladder_house import (
+    STREAM_HEAD,
     answers,
+    begins_and_ends_at,
+    chunk,
     cuts,
     cuts_after_a_chunk,
     is_silent,
@@ -83,6 +86,81 @@ async def test_the_last_target_is_tried_although_its_breaker_is_open(tmp_path):
         assert await opened(house) == "closed"
 
 
+async def breaker_opens(house):
+    """The first upstream fails for so long, and is well again."""
+    (first, *_) = house.upstreams
+    first.act = says(500)
+    while await opened(house) == "closed":
+        await house.call()
+    first.act = answers
+
+
+async def test_a_target_that_is_left_alone_is_tried_where_the_others_failed_the_call(house):
+    await breaker_opens(house)
+    house.upstreams[1].act = cuts  # may have been served: not sent there again
+    assert (await house.call()).provider == "p0"
+
+
+async def test_where_all_breakers_are_open_a_call_makes_one_attempt(house):
+    for upstream in house.upstreams:
+        upstream.act = says(500)
+    while {await opened(house), await opened(house, "p1/m")} != {"open"}:
+        await house.call()
+    asked = house.total_asked
+    assert (await house.call()).status == 502
+    assert house.total_asked == asked + 1
+
+
+async def test_a_target_is_back_with_the_first_word_of_a_stream(tmp_path):
+    more = QUICK + "breaker: {open_s: 0.05, max_open_s: 60}\n"
+    async with ladder_house(tmp_path, more=more) as house:
+        await breaker_opens(house)
+        end = asyncio.Event()
+        house.upstreams[0].act = begins_and_ends_at(end)
+        await asyncio.sleep(0.06)
+        async with house.post(stream=True) as response:
+            await response.content.readany()
+            assert await opened(house) == "closed"
+            end.set()
+            assert b"[DONE]" in await response.read()
+
+
+async def test_connections_that_the_gateway_lacks_are_no_fault_of_the_target(tmp_path):
+    entry = ", max_connections: 1, connect_timeout_s: 0.05"
+    more = "breaker: {consecutive_failures: 1}\nretries: {budget: 0}\n"
+    async with ladder_house(tmp_path, size=1, more=more, first=entry) as house:
+        (only,) = house.upstreams
+        end = asyncio.Event()
+        only.act = begins_and_ends_at(end)
+        async with house.post(stream=True) as response:
+            await response.content.readany()
+            answer = await house.call()
+            end.set()
+            await response.read()
+        assert "its max_connections" in answer.error["message"]
+        assert answer.headers["x-daobo-error-source"] == "gateway"
+        assert await opened(house) == "closed"
+
+
+@pytest.mark.parametrize("pause", [True, False], ids=["read by itself", "read together"])
+async def test_a_stream_that_begins_and_is_refused_before_a_word_costs_nothing(tmp_path, pause):
+    async def begins_and_refuses(asked):
+        role = chunk().replace(b'"delta":{}', b'"delta":{"role":"assistant","content":""}')
+        await asked.send(STREAM_HEAD + role)
+        if pause:
+            await asyncio.sleep(0.05)
+        await asked.send(
+            b'data: {"error": {"message": "too busy", "type": "overloaded_error"}}\n\n'
+        )
+        asked.writer.close()
+
+    async with ladder_house(tmp_path, size=1, more="retries: {budget: 0}\n") as house:
+        house.upstreams[0].act = begins_and_refuses
+        assert (await house.call(stream=True)).status == 502
+        (attempt,) = await house.attempts()
+        assert (attempt.bill, attempt.usage.output_tokens) == (None, 0)
+
+
 async def test_a_target_that_did_nothing_is_tried_again_where_there_is_no_other(tmp_path):
     async with ladder_house(tmp_path, size=1, more=QUICK) as house:
         (only,) = house.upstreams
@@ -149,6 +227,19 @@ async def test_no_pause_passes_the_deadline(house):
     answer = await house.call("hurry")
     assert time.monotonic() - started_s < 0.9
     assert "deadline leaves no time" in answer.error["message"]
+
+
+async def test_one_providers_deadline_is_not_the_others(tmp_path):
+    async def fails_late(asked):
+        await asyncio.sleep(0.25)
+        await says(503)(asked)
+
+    async with ladder_house(tmp_path, more=QUICK, first=", total_timeout_s: 0.2") as house:
+        house.upstreams[0].act = says(503)
+        house.upstreams[1].script.append(fails_late)
+        assert (await house.call()).provider == "p1"
+        house.upstreams[0].act = is_silent
+        assert (await house.call()).provider == "p1"
 
 
 async def test_all_attempts_share_one_deadline(house):
@@ -220,6 +311,21 @@ async def test_a_stand_in_needs_no_budget(tmp_path):
         house.upstreams[0].act = says(500)
         answer = await house.call()
         assert (answer.provider, house.total_asked) == ("rehearsal", 1)
+
+
+async def test_without_redis_calls_go_where_nothing_is_counted(tmp_path, unused_tcp_port):
+    nowhere, counted = f"redis://127.0.0.1:{unused_tcp_port}/0", ", requests_per_minute: 100"
+    async with ladder_house(tmp_path, more=QUICK, first=counted, redis=nowhere) as house:
+        assert (await house.call()).provider == "p1"
+        assert house.upstreams[0].asked == []
+
+
+async def test_a_stand_in_answers_after_the_most_attempts_that_go_out(tmp_path):
+    more = QUICK + "max_attempts: 2\n"
+    async with ladder_house(tmp_path, size=3, more=more, rehearsal="fallback") as house:
+        for upstream in house.upstreams:
+            upstream.act = says(500)
+        assert ((await house.call()).provider, house.total_asked) == ("rehearsal", 2)
 
 
 async def test_more_is_held_for_a_dear_target_that_only_others_absence_leads_to(tmp_path):

@@ -8,7 +8,12 @@ import sqlite3
 import pytest
 from ladder_house import Answer, answers, is_silent, ladder_house, says
 
+from gateway.contracts import Client
 from gateway.errors import Outcome
+from gateway.journey import Journey
+from gateway.schema import Call, Caller, Plan, Target
+from gateway.upstream.hedging import Race
+from gateway.upstream.ladder import Step
 
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 
@@ -145,6 +150,38 @@ async def test_a_wrong_request_ends_both(house):
     assert (await calling).status == 400
     async with asyncio.timeout(1):
         await second.asked[0].gone.wait()
+
+
+class Nobody(Client):
+    """A client that has left."""
+
+
+async def test_a_client_that_leaves_while_the_loser_is_ended_forgets_no_attempt():
+    targets = [Target(f"p{number}", "m", "writer") for number in range(2)]
+    first, second = (Step(target, None, None, None, 0) for target in targets)
+    call = Call("call_1", "chat", Caller("k_1"), "writer", {}, 0, 0.0, 0.0)
+    journey = Journey(call, Plan(tuple(targets), {}, "model"))
+    ending = asyncio.Event()
+
+    async def attempt(journey, step, client):
+        journey.begin(step.target)
+        try:
+            await (client.send_answer(journey, b"{}") if step is second else asyncio.Future())
+        finally:
+            ending.set()
+            await asyncio.sleep(0)
+            journey.end(Outcome.CLIENT_GONE, 0.0, "")
+
+    async def beside():
+        return second
+
+    race = Race(journey, Nobody(), attempt)
+    running = asyncio.ensure_future(race.run(first, beside, 0.0, lambda error: True))
+    await ending.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert sorted(attempt.target.provider for attempt in journey.attempts) == ["p0", "p1"]
 
 
 @pytest.mark.parametrize("more", [{"tools": [TOOL]}, {"modalities": ["text", "audio"]}])

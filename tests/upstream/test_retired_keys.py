@@ -203,3 +203,16 @@ async def test_an_account_with_room_goes_before_one_where_the_call_would_wait() 
     assert office.picked() in ("studio#1", "studio#2")
     office.pool.accounts[1].learn(WRITER, {"left": "5"})
     assert office.picked() == "studio#2"
+
+
+async def test_the_first_word_of_an_answer_restores_and_its_end_forgives_no_later_refusal(
+    office: Office,
+) -> None:
+    await office.attempt(401)
+    office.now_s += 60
+    account = office.pool.accounts[0]
+    async with account.turn(Journey(CALL, Plan((WRITER,), {}, "model")), WRITER, 1.0):
+        account.proven(WRITER)
+        assert office.picked() == "studio"
+        account.failed(WRITER, refusal(401))
+    assert isinstance(office.picked(), Closed)
