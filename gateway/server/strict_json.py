@@ -65,8 +65,9 @@ def parse_json(raw: bytes) -> tuple[Any, int]:
 
 
 def is_work(raw: bytes) -> bool:
-    """Whether parsing it may take milliseconds."""
-    return len(raw) > 16_384 and (
+    """Whether parsing it may take milliseconds. Counting takes a microsecond for each KiB, so only
+    bodies are counted that might."""
+    return len(raw) > 65_536 and (
         len(raw) > 262_144 or raw.count(b"{") + raw.count(b"[") > 2_000 or raw.count(b",") > 20_000
     )
 
