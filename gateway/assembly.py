@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .answers.answers import Answers, Archive
 from .answers.keys import is_deterministic
@@ -24,7 +24,7 @@ from .ledger import ExchangeRate
 from .limit_stores import LimitStores
 from .limits.admission import Admission
 from .limits.at_target import TargetLimits
-from .limits.buckets import Bucket
+from .limits.buckets import Bucket, BucketStore
 from .limits.in_flight import InFlight
 from .limits.reserve import Reserve
 from .limits.rules import Rules
@@ -127,32 +127,44 @@ def build_rooms(
     listing = build_listing(
         loaded.config, catalog, lambda target: _price_shown(prices, target), int(time.time())
     )
-    pace = _pace(loaded, permanent)
+    limits = _limits(loaded, permanent)
+    pace = _pace(loaded, permanent, limits)
     connected = connector.connect(loaded.providers, translators, before, pace)
     view = View(prices, permanent.latency, Decimal(loaded.config.money.cny_per_usd))
     router = Router(catalog, view, permanent.classifier)
     purse = _purse(loaded, permanent, prices)
-    pipeline = _pipeline(loaded, permanent, connected, router, purse)
+    pipeline = _pipeline(loaded, permanent, limits, connected, router, purse)
     quoter = _quoter(loaded, router, purse, prices)
     serving = Serving(pipeline, listing, permanent.health.shown, loaded.config.server, quoter)
     return Rooms(loaded, connected, pace, catalog, prices, serving, problem)
 
 
-def _pace(loaded: LoadedConfig, permanent: Permanent) -> Pace:
+class _Limits(NamedTuple):
+    """What a configuration limits, and where that is counted."""
+
+    rules: Rules
+    reserve: Reserve
+    buckets: BucketStore
+
+
+def _limits(loaded: LoadedConfig, permanent: Permanent) -> _Limits:
+    config, reserve = loaded.config.limits, Reserve(estimate_chat_tokens)
+    rules = Rules(config.rules, reserve.tokens)
+    return _Limits(rules, reserve, permanent.limit_stores.buckets(config))
+
+
+def _pace(loaded: LoadedConfig, permanent: Permanent, limits: _Limits) -> Pace:
     """The limits of targets that calls wait for, and how long."""
-    limits, stores = loaded.config.limits, permanent.limit_stores
-    reserve = Reserve(estimate_chat_tokens)
-    rules = Rules(limits.rules, reserve.tokens)
 
     def buckets_of(target: Target) -> Sequence[Bucket]:
-        return [take.bucket for take in rules.of_target(target, 1)]
+        return [take.bucket for take in limits.rules.of_target(target, 1)]
 
     def estimate_tokens(journey: Journey) -> int:
         assert journey.plan is not None
-        return reserve.tokens(journey.call, journey.plan)
+        return limits.reserve.tokens(journey.call, journey.plan)
 
-    store = stores.buckets(limits)
-    return Pace(limits.queue, buckets_of, estimate_tokens, store, stores.are_shared)
+    queue, are_shared = loaded.config.limits.queue, permanent.limit_stores.are_shared
+    return Pace(queue, buckets_of, estimate_tokens, limits.buckets, are_shared)
 
 
 def _price_book(
@@ -201,15 +213,16 @@ def _purse(loaded: LoadedConfig, permanent: Permanent, prices: PriceBook) -> Pur
 def _pipeline(
     loaded: LoadedConfig,
     permanent: Permanent,
+    limits: _Limits,
     connected: Mapping[str, Connected],
     router: Router,
     purse: Purse,
 ) -> Pipeline:
-    config = loaded.config
+    config, refused = loaded.config, permanent.limit_stores.refused
     attempts = Attempts(
         {name: known.pool for name, known in connected.items()},
         purse,
-        _target_limits(loaded, permanent),
+        TargetLimits(limits.rules, limits.buckets, refused),
         Exchange(purse, estimate_chat_tokens, time.monotonic),
         permanent.health,
         Patience(config.retries, config.max_attempts, permanent.retry_budget, random.random),
@@ -220,7 +233,7 @@ def _pipeline(
         routing=router,
         chunking=Window(),
         money=purse,
-        limits=_admission(loaded, permanent),
+        limits=Admission(permanent.in_flight, limits.rules, limits.buckets, refused),
         answers=_answers(loaded.config, permanent.archive),
         upstreams=attempts,
         observe=permanent.records,
@@ -232,21 +245,6 @@ def _pipeline(
 def _answers(config: GatewayConfig, archive: Archive) -> Answers:
     tasks_fix_answers = any(is_deterministic(task.parameters) for task in config.tasks.values())
     return Answers(config.cache, archive, tasks_fix_answers, time.time, time.monotonic)
-
-
-def _rules(loaded: LoadedConfig) -> Rules:
-    return Rules(loaded.config.limits.rules, Reserve(estimate_chat_tokens).tokens)
-
-
-def _admission(loaded: LoadedConfig, permanent: Permanent) -> Admission:
-    stores = permanent.limit_stores
-    buckets = stores.buckets(loaded.config.limits)
-    return Admission(permanent.in_flight, _rules(loaded), buckets, stores.refused)
-
-
-def _target_limits(loaded: LoadedConfig, permanent: Permanent) -> TargetLimits:
-    stores = permanent.limit_stores
-    return TargetLimits(_rules(loaded), stores.buckets(loaded.config.limits), stores.refused)
 
 
 def _quoter(loaded: LoadedConfig, router: Router, purse: Purse, prices: PriceBook) -> Quoter:
