@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from .budget import scope_of
 from .budget_words import parse_cap
+from .config_chunking import ChunkingConfig
 from .config_limits import (
     BreakerConfig,
     CacheConfig,
@@ -102,10 +103,6 @@ class ModelConfig(_Model):
     description: str = ""
 
 
-class ChunkingConfig(_Model):
-    mode: Literal["off", "map", "refine", "reduce"] = "off"
-
-
 class TaskConfig(_Model):
     """A step of a production: which models do it, in which order, within which bounds."""
 
@@ -122,6 +119,7 @@ class TaskConfig(_Model):
     hedge_after_s: float | None = Field(None, gt=0)
     """Try a second target as well if the first is silent for so long. Both may be billed."""
     chunking: ChunkingConfig = ChunkingConfig()
+    """What becomes of a script that is longer than the models."""
     degrade: tuple[dict[str, Any], ...] = ()
     """Steps for repeated timeouts: parameters that each step overrides."""
     budget_share: float | None = Field(None, gt=0, le=1)

@@ -18,6 +18,7 @@ from .schema import (
     Call,
     CallRecord,
     Money,
+    PartCounts,
     Plan,
     Target,
     Usage,
@@ -62,6 +63,12 @@ class Journey:
     """A kept answer was looked for in vain."""
     age_s: int = 0
     """Of the kept answer that is given."""
+    parts: PartCounts | None = None
+    """What became of the parts of a call that is cut."""
+    answer_bills: list[Bill] = field(default_factory=list)
+    """Of such a call: of the attempts that its answer is made of."""
+    flags: tuple[str, ...] = ()
+    """Sentences on what the answer of such a call is not."""
     outcome: Outcome = Outcome.OK
     detail: str = ""
 
@@ -78,8 +85,9 @@ class Journey:
     def end(self, outcome: Outcome, duration_s: float, detail: str) -> None:
         """The attempt under way is over."""
         assert self.target is not None
+        number = self.plan.part if self.plan else None
         attempt = Attempt(
-            self.target, outcome, duration_s, detail, self.usage or NO_USAGE, self.bill
+            self.target, outcome, duration_s, detail, self.usage or NO_USAGE, self.bill, number
         )
         self.attempts.append(attempt)
 
@@ -102,6 +110,23 @@ class Journey:
         if other.bill is not None:
             self.earlier_bills.append(other.bill)
 
+    def take_part(self, part: Journey) -> None:
+        """A part of the call was asked for: its attempts and bills are the call's."""
+        self.attempts += part.attempts
+        self.earlier_bills += part.earlier_bills
+        if part.bill is not None:
+            self.earlier_bills.append(part.bill)
+        self.target = part.target or self.target
+        self.dropped = part.dropped or self.dropped
+
+    def take_answer(self, part: Journey) -> None:
+        """The answer to a part is in the call's own: so are its usage and list cost."""
+        if part.bill is not None:
+            self.answer_bills.append(part.bill)
+        if part.usage is not None:
+            self.usage = (self.usage or NO_USAGE).plus(part.usage)
+        self.chunks += part.chunks
+
     def become(self, other: Journey) -> None:
         """The other one has the answer."""
         for name in _FACTS:
@@ -120,8 +145,12 @@ class Journey:
 
     @property
     def list_cost(self) -> Money | None:
-        """What the answer costs at list price."""
-        return Money(self.bill.list_cost_nano, self.bill.currency) if self.bill else None
+        """What the answer costs at list price; of a call in parts, in the last one's currency."""
+        bills = self.answer_bills or ([self.bill] if self.bill else [])
+        if not bills:
+            return None
+        currency = bills[-1].currency
+        return Money(sum(b.list_cost_nano for b in bills if b.currency == currency), currency)
 
     def record(self, now_s: float) -> CallRecord:
         """The record of the finished call; ``now_s`` on the monotonic clock."""
@@ -149,6 +178,8 @@ class Journey:
             replayed=self.replayed,
             missed=self.missed,
             detail=self.detail,
+            parts=self.parts,
+            flags=self.flags,
         )
 
 

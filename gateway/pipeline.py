@@ -2,6 +2,7 @@
 
     server ▶ routing ▶ chunking ▶ limits ▶ answers ▶ money ▶ upstream ▶ the provider's API
     who?     where?    fits?      room?    known?    hold    pace, send
+                       cut                                   in parts, and together again
 
 Everything before the first upstream byte may be retried or sent elsewhere, nothing after it. A
 client that goes away cancels the call by ordinary task cancellation. Exactly one CallRecord is
@@ -25,14 +26,34 @@ class Routing(Protocol):
     def plan(self, call: Call) -> Plan: ...
 
 
+Send = Callable[[Journey, Client], Awaitable[None]]
+
+
 class Chunking(Protocol):
-    def fit(self, call: Call, plan: Plan) -> Plan: ...
+    """Sees to it that a call fits where it goes: as it is, or cut into parts."""
+
+    async def fit(self, call: Call, plan: Plan) -> Plan:
+        """The plan without the targets that are too small, or with ``parts``."""
+
+    async def cut_after(self, error: CallError, call: Call, plan: Plan) -> Plan:
+        """The same call in parts, after its upstream has said that it is too long. Raises
+        ``error`` for any other, and where it may not be cut."""
+
+    async def send_parts(self, journey: Journey, client: Client, send: Send) -> None:
+        """Answer the client with the answers to the plan's parts, each of them got by ``send``."""
 
 
 class Money(Protocol):
     """Holds an upper bound before anything is sent, settles the truth once it is known."""
 
-    async def hold(self, call: Call, plan: Plan) -> Any: ...
+    async def hold(self, call: Call, plan: Plan) -> Any:
+        """For the whole of it: for all parts together where the plan has some."""
+
+    async def share(self, hold: Any, call: Call, plan: Plan) -> Any:
+        """A hold for one part, out of the whole call's, which is extended if that is not enough."""
+
+    def give_back(self, share: Any) -> None:
+        """The part is over: what is left of its share is the whole call's again."""
 
     def settle(self, hold: Any, record: CallRecord) -> None: ...
 
@@ -48,14 +69,13 @@ class Admitted(Protocol):
 
 
 class Limits(Protocol):
+    """A call that is cut has one place, and each of its parts takes requests and tokens."""
+
     async def admit(self, call: Call, plan: Plan) -> Admitted: ...
 
 
 class Upstreams(Protocol):
     async def send(self, journey: Journey, client: Client) -> None: ...
-
-
-Send = Callable[[Journey, Client], Awaitable[None]]
 
 
 class Answers(Protocol):
@@ -109,7 +129,7 @@ class Pipeline:
         admitted = None
         try:
             plan = self._routing.plan(call)
-            journey.plan = plan = self._chunking.fit(call, plan)
+            journey.plan = plan = await self._chunking.fit(call, plan)
             admitted = await self._limits.admit(call, plan)
             journey.allowances = admitted.allowances
             await send(journey, client)
@@ -129,9 +149,30 @@ class Pipeline:
             self._observe(record)
 
     async def _pay_and_send(self, journey: Journey, client: Client) -> None:
-        assert journey.plan is not None
-        journey.hold = await self._money.hold(journey.call, journey.plan)
-        await self._upstreams.send(journey, client)
+        plan = journey.plan
+        assert plan is not None
+        journey.hold = await self._money.hold(journey.call, plan)
+        if not plan.parts:
+            try:
+                return await self._upstreams.send(journey, client)
+            except CallError as error:
+                if error.outcome is not Outcome.CONTEXT_LENGTH_EXCEEDED or client.committed:
+                    raise
+                journey.plan = await self._chunking.cut_after(error, journey.call, plan)
+        await self._chunking.send_parts(journey, client, self._send_part)
+
+    async def _send_part(self, part: Journey, client: Client) -> None:
+        """One part of a call that is cut; ``part.hold`` is the whole call's."""
+        assert part.plan is not None
+        whole, admitted = part.hold, await self._limits.admit(part.call, part.plan)
+        try:
+            part.hold = await self._money.share(whole, part.call, part.plan)
+            try:
+                await self._upstreams.send(part, client)
+            finally:
+                self._money.give_back(part.hold)
+        finally:
+            admitted.leave(part.record(self._clock()))
 
     def refuse(self, call: Call, error: Exception) -> CallError:
         """Record a call that was refused at the door, before there was anything to plan; what to

@@ -89,6 +89,11 @@ class Usage(NamedTuple):
             + self.audio_output_tokens
         )
 
+    def plus(self, other: Usage) -> Usage:
+        """Both together; estimated if either of them is."""
+        counts = {name: getattr(self, name) + getattr(other, name) for name in TOKEN_CLASSES}
+        return Usage(**counts, estimated=self.estimated or other.estimated)
+
     def classes(self) -> dict[str, int]:
         """Token counts by class, zero classes left out."""
         return {name: count for name in TOKEN_CLASSES if (count := getattr(self, name))}
@@ -180,6 +185,9 @@ class Call(NamedTuple):
     """Whether a header asks for a kept answer, or for none; None: as the configuration says."""
     idempotency_key: str | None = None
     """The client's own name for this request: sent again, it is answered and paid once."""
+    chunking: str = "auto"
+    """Whether it may be cut into parts, as a header says: ``auto`` (as its task says), ``off``,
+    ``force``."""
 
     @property
     def asked_output_tokens(self) -> int | None:
@@ -213,6 +221,12 @@ class Plan(NamedTuple):
     """Sentences on the targets that were left out, for error texts."""
     warnings: tuple[str, ...] = ()
     """What the client should know about how its request was changed."""
+    parts: tuple[Part, ...] = ()
+    """What the call is cut into; none if it is sent as it is."""
+    cut: Any = None
+    """How it is cut: the room of chunking's own."""
+    part: int | None = None
+    """In the plan of a part: which one it is, from 1."""
 
     def cap_for(self, call: Call, target: Target) -> int | None:
         """The output cap to send to a target. A task's is lowered to what the target can write;
@@ -221,6 +235,28 @@ class Plan(NamedTuple):
         if cap and target.max_output_tokens and not call.asked_output_tokens:
             return min(cap, target.max_output_tokens)
         return cap
+
+
+class Part(NamedTuple):
+    """One of the requests that a call is cut into: a call and a plan of its own."""
+
+    call: Call
+    plan: Plan
+
+
+class PartCounts(NamedTuple):
+    """What became of a call's parts; each is in one class."""
+
+    answered: int = 0
+    """As asked, at the first try."""
+    mended: int = 0
+    """What was around the answer, or its order, was put right."""
+    repeated: int = 0
+    """Asked for again, whole or in pieces."""
+    kept: int = 0
+    """Given from an earlier call; nothing was sent."""
+    source: int = 0
+    """Not answered in full: the source text stands in for at least one scene."""
 
 
 class ChatRequest(NamedTuple):
@@ -336,6 +372,8 @@ class Attempt(NamedTuple):
     usage: Usage = NO_USAGE
     bill: Bill | None = None
     """None if the provider has nothing to bill: never reached, or it said itself that it failed."""
+    part: int | None = None
+    """Which part of the call it was at."""
 
 
 class CallRecord(NamedTuple):
@@ -367,3 +405,7 @@ class CallRecord(NamedTuple):
     """A kept answer was looked for, and there was none."""
     detail: str = ""
     """The error's message if there was one."""
+    parts: PartCounts | None = None
+    """None for a call that was not cut."""
+    flags: tuple[str, ...] = ()
+    """Sentences on what an answer made of parts is not: scenes that are the source's, and doubts."""

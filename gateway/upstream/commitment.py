@@ -12,7 +12,7 @@ from typing import Any
 from gateway.openai_wire import load_object
 from gateway.schema import Answer, ChatChunk
 
-from .framing import events_in
+from gateway.framing import events_in
 
 FILTERED = "content_filter"
 """The finish reason of an answer that was stopped for what it says."""

@@ -27,7 +27,7 @@ from gateway.schema import (
 
 from .accounts import Account
 from .commitment import filtered_empty
-from .folded import FoldingClient
+from gateway.folded import FoldingClient
 from .relay import Relay, Sink
 from .translation import Translation
 

@@ -23,7 +23,7 @@ from gateway.journey import Journey
 from gateway.schema import ChatChunk, ChatRequest, Event, Timeouts
 
 from .commitment import FILTERED, finished_choices, says_something
-from .framing import EventSplitter
+from gateway.framing import EventSplitter
 from .translation import Translation
 
 FAREWELL_S = 0.25

@@ -24,8 +24,8 @@ from gateway.server.fields import check_chat, check_embeddings
 from gateway.server.strict_json import parse_object
 from gateway.thinking_tags import ThinkingSplitter
 from gateway.upstream.commitment import filtered_empty, says_something
-from gateway.upstream.folded import FoldingClient
-from gateway.upstream.framing import EventSplitter
+from gateway.folded import FoldingClient
+from gateway.framing import EventSplitter
 from gateway.upstream.translation import Translation
 from gateway_anthropic.response import usage_of
 from gateway_gemini.usage import read_usage_metadata

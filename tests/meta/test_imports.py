@@ -23,9 +23,10 @@ ROOMS = frozenset(
     {"answers", "routing", "chunking", "limits", "money", "upstream", "jobs", "telemetry", "stores"}
 )
 CONTRACTS = ("contracts", "hookspecs", "openai_compatible", "openai_wire", "rate_headers")
-WIRE = ("chunk_mending", "folding", "thinking_tags", "tool_deltas")
+WIRE = ("chunk_mending", "folded", "folding", "framing", "thinking_tags", "tool_deltas")
 CONFIGURATION = (
     "config",
+    "config_chunking",
     "config_prices",
     "config_limits",
     "config_media_prices",

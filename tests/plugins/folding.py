@@ -7,7 +7,7 @@ lists openai-node keeps the last, and openai-python raises an error.
 import orjson
 
 from gateway.schema import ChatChunk
-from gateway.upstream.framing import EventSplitter
+from gateway.framing import EventSplitter
 from gateway.upstream.translation import Translation
 
 

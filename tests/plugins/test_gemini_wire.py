@@ -14,7 +14,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from gateway import CallError, ChatRequest, EmbeddingRequest, Outcome
 from gateway.schema import ChatChunk
-from gateway.upstream.framing import EventSplitter
+from gateway.framing import EventSplitter
 from gateway.upstream.translation import Translation
 from gateway_gemini import Gemini, GeminiSettings
 

@@ -25,7 +25,7 @@ import pytest
 from gateway.errors import CallError
 from gateway.plugins import discover
 from gateway.schema import ChatChunk, ChatRequest, Usage
-from gateway.upstream.framing import EventSplitter
+from gateway.framing import EventSplitter
 from gateway.upstream.translation import Translation
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, create_model
 from gateway.errors import CallError, Outcome
 from gateway.plugins import discover
 from gateway.schema import ChatChunk, ChatRequest, EmbeddingRequest, Timeouts
-from gateway.upstream.framing import EventSplitter
+from gateway.framing import EventSplitter
 from gateway.upstream.translation import Translation
 
 MAX_BYTES = 1 << 24

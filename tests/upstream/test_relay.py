@@ -14,7 +14,7 @@ from gateway.errors import CallError, Outcome
 from gateway.journey import Journey
 from gateway.plugins import discover
 from gateway.schema import Call, Caller, ChatRequest, Timeouts
-from gateway.upstream.framing import EventSplitter
+from gateway.framing import EventSplitter
 from gateway.upstream.relay import Relay
 from gateway.upstream.translation import Translation
 

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from gateway.upstream.framing import parse_event
+from gateway.framing import parse_event
 from gateway.upstream.translation import Translation
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.upstream.framing import EventSplitter, parse_event
+from gateway.framing import EventSplitter, parse_event
 
 EVENTS = [
     b'data: {"a":1}\n\n',

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.errors import CallError, Outcome
-from gateway.folding import Folding
-from gateway.journey import Journey
-from gateway.openai_wire import dump_object, load_object
+from .errors import CallError, Outcome
+from .folding import Folding
+from .journey import Journey
+from .openai_wire import dump_object, load_object
 
 from .framing import EventSplitter
 

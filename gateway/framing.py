@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-from gateway.errors import CallError, Outcome
-from gateway.schema import Event
+from .errors import CallError, Outcome
+from .schema import Event
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r(?!\n)|\n\r\n|\r\n\n")

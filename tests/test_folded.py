@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from gateway.errors import CallError, Outcome
-from gateway.upstream.folded import FoldingClient
+from gateway.folded import FoldingClient
 
 
 def chunk(text):
