@@ -14,13 +14,30 @@ MAX_STRIKES = 9
 
 
 class Window(NamedTuple):
-    """What is left until a moment of the monotonic clock."""
+    """What was left of a limit at a moment of the monotonic clock, and when all of it is there again.
 
+    In between it fills evenly, as the buckets of those who send such headers do. One who lets go of
+    everything at once, at the reset, answers 429 meanwhile, and that parks the target.
+    """
+
+    limit: int
     remaining: int
+    at_s: float
     until_s: float
 
+    def room_at_s(self, used: int, wanted: int) -> float:
+        """When there is room for what is wanted beside what is used."""
+        missing = used + wanted - self.remaining
+        if missing <= 0:
+            return self.at_s
+        fills = self.limit - self.remaining
+        span_s = self.until_s - self.at_s
+        return self.at_s + span_s * missing / fills if missing < fills else self.until_s
 
-_NO_WINDOW = Window(0, 0.0)
+
+_NO_WINDOW = Window(0, 0, 0.0, 0.0)
+_TENTH = 10
+"""Of the limit: the tokens that are waited for once none is left. A call wants more than one."""
 
 
 class Learned:
@@ -51,7 +68,7 @@ class Learned:
     def park(self, retry_after_s: float | None, now_s: float, chance: float) -> float:
         """A 429: leave the target alone for as long as it says, or as the windows say, or for a
         time that grows with each 429 in a row. ``chance`` is in [0, 1). Returns the seconds."""
-        asked_s = retry_after_s or self.closed_s(now_s)
+        asked_s = retry_after_s or self._reset_s(now_s)
         if not asked_s:
             asked_s = FIRST_PARK_S * 2**self._strikes * (0.5 + chance / 2)
             self._strikes = min(self._strikes + 1, MAX_STRIKES)
@@ -72,20 +89,33 @@ class Learned:
     def closed_s(self, now_s: float) -> float:
         """How long nothing goes for certain; 0 if something may."""
         until_s = self.parked_until_s
-        for window in (self._requests, self._tokens):
-            if window.remaining <= 0 and window.until_s > until_s:
-                until_s = window.until_s
+        for window, wanted in self._windows:
+            if window.remaining <= 0:
+                until_s = max(until_s, window.room_at_s(0, wanted))
         return max(0.0, until_s - now_s)
 
+    @property
+    def _windows(self) -> tuple[tuple[Window, int], tuple[Window, int]]:
+        """With what the next call wants of them."""
+        return (self._requests, 1), (self._tokens, self._tokens.limit // _TENTH + 1)
+
+    def _reset_s(self, now_s: float) -> float:
+        """How long until every limit of which nothing was left is whole again; a park that stands."""
+        windows = (self._requests, self._tokens)
+        resets_s = [window.until_s for window in windows if window.remaining <= 0]
+        return max(0.0, max([self.parked_until_s, *resets_s]) - now_s)
+
     def full_until_s(self, under_way: int, reserved_tokens: int, now_s: float) -> float:
-        """When the last window resets whose rest the calls under way may use up; 0.0 if more may
-        be sent. Each of them that ends says anew what is left."""
+        """When there is room beside what the calls under way may use; 0.0 if there is now. Each
+        of them that ends says anew what is left."""
         full_until_s = 0.0
-        for window, used in ((self._requests, under_way), (self._tokens, reserved_tokens)):
-            if now_s < window.until_s and used >= window.remaining:
-                full_until_s = max(full_until_s, window.until_s)
-        return full_until_s
+        used = under_way, reserved_tokens
+        for (window, wanted), now_used in zip(self._windows, used, strict=True):
+            if now_s < window.until_s and now_used >= window.remaining:
+                full_until_s = max(full_until_s, window.room_at_s(now_used, wanted))
+        return full_until_s if full_until_s > now_s else 0.0
 
 
 def _window(allowance: Allowance, now_s: float) -> Window:
-    return Window(allowance.remaining, now_s + min(allowance.reset_s, MAX_PARK_S))
+    until_s = now_s + min(allowance.reset_s, MAX_PARK_S)
+    return Window(allowance.limit, allowance.remaining, now_s, until_s)

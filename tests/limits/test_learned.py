@@ -56,9 +56,31 @@ def test_what_is_left_bounds_what_is_under_way() -> None:
     learned.told(Allowances(Allowance(60, 3, 10.0), Allowance(1000, 500, 20.0)), NOW_S)
     assert learned.closed_s(NOW_S) == 0
     assert learned.full_until_s(2, 499, NOW_S) == 0
-    assert learned.full_until_s(3, 0, NOW_S) == NOW_S + 10
-    assert learned.full_until_s(0, 500, NOW_S) == NOW_S + 20
+    assert learned.full_until_s(3, 0, NOW_S) > NOW_S
+    assert learned.full_until_s(0, 500, NOW_S) > NOW_S
     assert learned.full_until_s(3, 500, NOW_S + 30) == 0
+
+
+def test_a_limit_fills_evenly_until_its_reset() -> None:
+    learned = Learned()
+    learned.told(Allowances(requests=Allowance(60, 0, 60.0)), NOW_S)
+    assert learned.closed_s(NOW_S) == 1
+    assert learned.closed_s(NOW_S + 1) == 0
+    assert learned.full_until_s(0, 0, NOW_S) == NOW_S + 1
+    assert learned.full_until_s(9, 0, NOW_S) == NOW_S + 10
+    assert learned.full_until_s(9, 0, NOW_S + 10) == 0
+
+
+def test_tokens_are_held_until_a_tenth_of_them_is_back() -> None:
+    learned = Learned()
+    learned.told(Allowances(tokens=Allowance(999, 0, 99.9)), NOW_S)
+    assert learned.closed_s(NOW_S) == pytest.approx(10)
+
+
+def test_a_limit_of_unknown_size_is_held_until_its_reset() -> None:
+    learned = Learned()
+    learned.told(Allowances(requests=Allowance(0, 0, 42.0)), NOW_S)
+    assert learned.closed_s(NOW_S) == 42
 
 
 def test_the_last_answer_counts() -> None:

@@ -384,9 +384,9 @@ async def test_a_place_that_another_process_gives_back_is_taken(
 # What the provider says
 
 
-async def test_nothing_left_holds_the_target_until_the_reset() -> None:
+async def test_nothing_left_holds_the_target_until_there_is_one_again() -> None:
     account = pacer()
-    account.told(WRITER, Allowances(requests=Allowance(60, 0, 0.05)))
+    account.told(WRITER, Allowances(requests=Allowance(60, 0, 3.0)))
     began_s = asyncio.get_running_loop().time()
     async with account.turn(journey(), PAINTER, PATIENCE_S):
         assert asyncio.get_running_loop().time() - began_s < 0.04
@@ -408,10 +408,10 @@ async def test_no_more_go_than_the_provider_says_are_left() -> None:
 
 async def test_a_hold_longer_than_the_wait_is_the_providers_refusal() -> None:
     account = pacer()
-    account.told(WRITER, Allowances(tokens=Allowance(1000, 0, 40.0)))
+    account.told(WRITER, Allowances(tokens=Allowance(1000, 0, 300.0)))
     error = await refused(account)
     assert error.outcome is Outcome.UPSTREAM_RATE_LIMITED
-    assert error.retry_after_s == pytest.approx(40, abs=1)
+    assert error.retry_after_s == pytest.approx(30, abs=1)
     assert not error.from_upstream
 
 
