@@ -109,7 +109,8 @@ def test_a_prompt_that_is_too_long_says_so_by_its_code(
 
 
 def test_a_limit_of_the_upstream_is_a_rate_limit_error(sdk: Client, upstream: OpenAIUpstream):
-    upstream.script(Refuse(429, "slow down", "requests", "rate_limit_exceeded"))
+    busy = Refuse(429, "slow down", "requests", "rate_limit_exceeded", headers=SOON)
+    upstream.script(*[busy] * ATTEMPTS)
 
     error = failure_of(sdk)
 
