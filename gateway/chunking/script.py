@@ -47,12 +47,25 @@ class Section(NamedTuple):
     """The heading's."""
 
 
+class Conventions(NamedTuple):
+    """What only a whole script tells. A part of it, or an answer to one, is read by them, too."""
+
+    headings: frozenset[tuple[str, str]] = frozenset()
+    """Form and name of headings that might be text, but are headings here."""
+    contents: int = 0
+    """How many entries the list of episodes has that stands before the first of them."""
+
+
+PLAIN = Conventions()
+
+
 @dataclass(frozen=True)
 class Script:
     """A text and its spans, which join to it: every character is in exactly one."""
 
     text: str
     spans: tuple[Span, ...]
+    conventions: Conventions = PLAIN
 
     @cached_property
     def sections(self) -> tuple[Section, ...]:

@@ -12,9 +12,12 @@ from typing import Any
 
 import orjson
 
+from gateway.chunking.screenplay import parse
 from gateway.config_file import load_config
 from gateway.errors import CallError, ConfigError
+from gateway.folded import FoldingClient
 from gateway.folding import chunks_of
+from gateway.framing import EventSplitter
 from gateway.openai_compatible import OpenAICompatible
 from gateway.openai_wire import ABSURD_COUNT, load_object, read_usage
 from gateway.plugins import Registry, discover
@@ -24,8 +27,6 @@ from gateway.server.fields import check_chat, check_embeddings
 from gateway.server.strict_json import parse_object
 from gateway.thinking_tags import ThinkingSplitter
 from gateway.upstream.commitment import filtered_empty, says_something
-from gateway.folded import FoldingClient
-from gateway.framing import EventSplitter
 from gateway.upstream.translation import Translation
 from gateway_anthropic.response import usage_of
 from gateway_gemini.usage import read_usage_metadata
@@ -219,6 +220,16 @@ def _split(text: str, opened: bool, size: int) -> tuple[str, str]:
     return "".join(part[0] for part in parts), "".join(part[1] for part in parts)
 
 
+def script(data: bytes) -> None:
+    """A script: its spans join to it, also when it is read by its own conventions."""
+    text = data.decode("utf-8", "replace")
+    first = parse(text)
+    for read in (first, parse(text, first.conventions)):
+        assert "".join(text[span.start : span.end] for span in read.spans) == text
+        assert "".join(text[section.start : section.end] for section in read.sections) == text
+    assert [s.name for s in read.sections if s.name] == [s.name for s in first.sections if s.name]
+
+
 def config(data: bytes, folder: Path = Path("/dev/shm")) -> None:
     """A configuration: taken, or refused with sentences."""
     path = folder / "daobo-fuzz.yaml"
@@ -233,7 +244,7 @@ def config(data: bytes, folder: Path = Path("/dev/shm")) -> None:
 ENTRY_POINTS: dict[str, Check] = {
     check.__name__: check
     for check in (
-        events, stream, answer, embeddings, error, usage, headers, body, thinking, config
+        events, stream, answer, embeddings, error, usage, headers, body, thinking, script, config
     )
 }  # fmt: skip
 
@@ -298,5 +309,10 @@ _SEEDS = {
         '{"model":"m","input":["x"]}',
     ),
     "thinking": ("<think>\na\n</think>\n\nb <think>", "a</think>b", " <thi"),
+    "script": (
+        "目录\n第1集\n第2集\n第3集\n\n第1集\n1-1\n场景：天台\n△他走。\n第2集\r\n第3集逃出生天",
+        "Title: x\n\nINT. LIFT - DAY #1A#\n\nMARA\n(quietly)\nNo.\n\n/*\n.ROOF\n*/\n\n# A\n\n.UP",
+        "1、客厅\n△\n2、街\n△\n3、车\n林晚：\n走。\n【闪回】\n[[a\n第3集\n]]\n## S01 | 内景 | 夜\r",
+    ),
     "config": ("providers: {openai: {api_key: ${X}}}\n", "a: &a [*a]\n", "? [a]\n: b\n", "- \t"),
 }
