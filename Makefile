@@ -63,7 +63,7 @@ real-model: $(DEV) $(REAL_MODEL)
 soak: $(DEV) postgresql redis
 	$(BIN)/pytest tests/faults -m 'not real_model' -k 'not short' \
 	  $(if $(TABLE),--write-table $(TABLE))
-	$(BIN)/pytest -n 2 -m soak tests/stores tests/limits
+	$(BIN)/pytest -n 2 -m soak tests/stores tests/limits tests/long_scripts
 
 # Each parser for FUZZ_S seconds. What is found stops it and is left in the folder that is named.
 fuzz: $(DEV)

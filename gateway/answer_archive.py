@@ -14,11 +14,14 @@ from .answers.cache import Keeper
 from .answers.memory import MemoryKeeper
 from .answers.redis import RedisKeeper
 from .config_limits import CacheConfig
+from .kept import Kept
+from .schema import Target
 from .stores.idempotency_rows import IdempotencyRows
 from .stores.redis_link import RedisLink, redis_link
 from .telemetry.metrics import Metrics
 
 log = structlog.get_logger("daobo")
+_NOWHERE = Target("", "", "")
 
 
 class AnswerArchive:
@@ -41,6 +44,7 @@ class AnswerArchive:
         self._rows = IdempotencyRows(database_url, owner, time.time, report_failure)
         keeper: Keeper = RedisKeeper(self._link) if self._link else self._memory
         self.archive = Archive(keeper, self._rows)
+        self.parts = PartArchive(keeper, time.time)
         metrics.watch(
             "daobo_cache_bytes",
             "Answers kept in memory, all processes together.",
@@ -64,6 +68,23 @@ class AnswerArchive:
         await asyncio.gather(
             self._rows.stop(timeout_s), *([self._link.close()] if self._link else [])
         )
+
+
+class PartArchive:
+    """Answers to the parts of calls, beside those to whole calls: same keeper, same bound."""
+
+    def __init__(self, keeper: Keeper, wall_clock: Callable[[], float]) -> None:
+        self._keeper = keeper
+        self._wall_clock = wall_clock
+
+    async def get(self, key: str) -> bytes | None:
+        kept = await self._keeper.get(f"part:{key}")
+        return None if kept is None else kept.body
+
+    async def put(self, key: str, value: bytes, ttl_s: float) -> None:
+        """What they came from is in the value."""
+        kept = Kept(self._wall_clock(), False, value, _NOWHERE, None)
+        await self._keeper.put(f"part:{key}", kept, ttl_s)
 
 
 def _redis_changed(is_up: bool, problem: str) -> None:

@@ -21,6 +21,7 @@ from aiohttp import web
 
 from .answer_archive import AnswerArchive
 from .assembly import Permanent, Rooms, build_rooms
+from .chunking.places import Places
 from .config import LoadedConfig
 from .config_file import disabled_plugins, load_config
 from .connecting import Connected
@@ -132,6 +133,8 @@ class Gateway:
             retry_budget=self.targets.retry_budget,
             records=self.records,
             archive=self.answers.archive,
+            part_store=self.answers.parts,
+            places=Places(),
             latency=latency,
             ledger=self.ledger,
             limit_stores=self.limit_stores,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,11 @@ from typing import Any, NamedTuple
 
 from .answers.answers import Answers, Archive
 from .answers.keys import is_deterministic
+from .chunking.kept_parts import PartStore
+from .chunking.mapper import Mapper
+from .chunking.places import Places
+from .chunking.room import Room
 from .chunking.tokens import estimate_chat_tokens, estimate_embedding_tokens
-from .chunking.window import Window
 from .config import GatewayConfig, LoadedConfig, ModelConfig
 from .config_media_prices import AnyPrice
 from .connecting import Connected, Connector
@@ -88,6 +92,8 @@ class Permanent:
     retry_budget: RetryBudget
     records: Observer
     archive: Archive
+    part_store: PartStore
+    places: Places
     classifier: Classifier
     connector: Connector
     price_cache: Path
@@ -133,8 +139,9 @@ def build_rooms(
     view = View(prices, permanent.latency, Decimal(loaded.config.money.cny_per_usd))
     router = Router(catalog, view, permanent.classifier)
     purse = _purse(loaded, permanent, prices)
-    pipeline = _pipeline(loaded, permanent, limits, connected, router, purse)
-    quoter = _quoter(loaded, router, purse, prices)
+    chunking = _chunking(loaded.config, permanent)
+    pipeline = _pipeline(loaded, permanent, limits, connected, router, chunking, purse)
+    quoter = _quoter(loaded, router, chunking, purse, prices)
     serving = Serving(pipeline, listing, permanent.health.shown, loaded.config.server, quoter)
     return Rooms(loaded, connected, pace, catalog, prices, serving, problem)
 
@@ -216,6 +223,7 @@ def _pipeline(
     limits: _Limits,
     connected: Mapping[str, Connected],
     router: Router,
+    chunking: Room,
     purse: Purse,
 ) -> Pipeline:
     config, refused = loaded.config, permanent.limit_stores.refused
@@ -231,7 +239,7 @@ def _pipeline(
     )
     return Pipeline(
         routing=router,
-        chunking=Window(),
+        chunking=chunking,
         money=purse,
         limits=Admission(permanent.in_flight, limits.rules, limits.buckets, refused),
         answers=_answers(loaded.config, permanent.archive),
@@ -242,17 +250,26 @@ def _pipeline(
     )
 
 
+def _chunking(config: GatewayConfig, permanent: Permanent) -> Room:
+    mapper = Mapper(
+        permanent.places, permanent.part_store, time.monotonic, permanent.report_failure
+    )
+    rules = {name: task.chunking for name, task in config.tasks.items()}
+    return Room(rules, mapper, lambda: secrets.token_hex(8))
+
+
 def _answers(config: GatewayConfig, archive: Archive) -> Answers:
     tasks_fix_answers = any(is_deterministic(task.parameters) for task in config.tasks.values())
     return Answers(config.cache, archive, tasks_fix_answers, time.time, time.monotonic)
 
 
-def _quoter(loaded: LoadedConfig, router: Router, purse: Purse, prices: PriceBook) -> Quoter:
-    """Quotes go where calls would go, and hold what they would hold."""
-    window = Window()
+def _quoter(
+    loaded: LoadedConfig, router: Router, chunking: Room, purse: Purse, prices: PriceBook
+) -> Quoter:
+    """Quotes go where calls would go, cut as they would be, and hold what they would hold."""
 
     def plan(call: Call) -> Plan:
-        return window.fit(call, router.plan(call))
+        return chunking.fit_now(call, router.plan(call))
 
     def input_tokens(call: Call) -> int:
         estimate = estimate_chat_tokens if call.endpoint == "chat" else estimate_embedding_tokens

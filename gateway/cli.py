@@ -23,6 +23,7 @@ from .cli_options import DEFAULT_STATE, Config, State, silent_gateway
 from .cli_prices import prices
 from .cli_quote import quote
 from .cli_reports import export, ledger_app, report
+from .cli_split import split
 from .config_file import default_config_path
 from .config_schema import config_schema
 from .errors import ConfigError
@@ -47,6 +48,10 @@ keys_app = typer.Typer(help="API keys of this gateway.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
 app.add_typer(budgets_app, name="budgets")
 out = Console(highlight=False)
+
+SWITCH_INTERVAL_S = 0.0005
+"""How long a thread that parses a script keeps the interpreter to itself while the event loop waits
+for it. By default it is 5 ms, and the loop waits after every system call."""
 
 Host = Annotated[str, typer.Option("--host", envvar="DAOBO_HOST", help="Address to listen on.")]
 Port = Annotated[int, typer.Option("--port", envvar="DAOBO_PORT", min=1, max=65535)]
@@ -122,6 +127,7 @@ def serve(
             await logging.writer.close()
 
     _calm_garbage_collector()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve_and_log())
 
@@ -143,6 +149,7 @@ def check(config: Config = None, state: State = DEFAULT_STATE) -> None:
 
 app.command()(prices)
 app.command()(quote)
+app.command()(split)
 app.command()(report)
 app.command()(export)
 app.add_typer(ledger_app, name="ledger")

@@ -70,13 +70,9 @@ def route_table(gateway: Gateway) -> Table:
 def without_effect(gateway: Gateway) -> list[str]:
     """Settings that are read and checked, and that nothing in this version acts on."""
     return [
-        f"tasks.{name}.{setting}"
+        f"tasks.{name}.degrade"
         for name, task in gateway.rooms.loaded.config.tasks.items()
-        for setting, is_set in (
-            ("chunking", task.chunking.mode != "off"),
-            ("degrade", bool(task.degrade)),
-        )
-        if is_set
+        if task.degrade
     ]
 
 

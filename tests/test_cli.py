@@ -420,12 +420,11 @@ def test_control_c_stops_an_idle_gateway_in_order(tmp_path: Path) -> None:
 
 
 def test_check_names_settings_that_nothing_acts_on_yet(tmp_path: Path) -> None:
-    more = ", degrade: [{temperature: 0}], chunking: {mode: map}}"
+    more = ", degrade: [{temperature: 0}]}"
     (tmp_path / "gateway.yaml").write_text(CONFIG.replace("[writer]}", "[writer]" + more))
     done = daobo(tmp_path, "check", "--config", "gateway.yaml")
     assert done.returncode == 0
     assert "tasks.draft.degrade has no effect in this version" in done.stdout
-    assert "tasks.draft.chunking has no effect in this version" in done.stdout
 
 
 def test_readyz_goes_first_and_calls_are_still_answered_for_a_while(tmp_path: Path) -> None:

@@ -115,7 +115,10 @@ class Cache:
         return kept
 
     def _may_be_kept(self, journey: Journey, kept: Kept) -> bool:
-        """Never a stand-in's, never one that was cut short, by whomever."""
+        """Never a stand-in's, never one that was cut short, by whomever, and never one that is
+        not in all its parts what was asked for."""
+        if journey.flags:
+            return False
         if kept.target.rehearsal or len(kept.body) > self._config.max_answer_bytes:
             return False
         if journey.call.endpoint != "chat":

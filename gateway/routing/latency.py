@@ -20,7 +20,10 @@ class Latency:
         for attempt in record.attempts:
             if attempt.outcome.from_upstream:
                 self._measured(attempt.target, FAILURE_S)
-        if record.target is not None and record.time_to_first_token_s is not None:
+        if record.parts is not None:
+            return  # its first word is that of a part that was checked as a whole
+        in_parts = record.parts is not None  # the first token waits for a whole part
+        if record.target and record.time_to_first_token_s is not None and not in_parts:
             self._measured(record.target, record.time_to_first_token_s)
 
     def _measured(self, target: Target, first_token_s: float) -> None:

@@ -24,6 +24,7 @@ def build_listing(
     for name, task in config.tasks.items():
         details = _details(catalog.tasks[name], prices_of, "task", task.description)
         details["models"] = list(task.models)
+        details["chunking"] = task.chunking.mode
         details["max_output_tokens"] = task.max_output_tokens or details["max_output_tokens"]
         listing[name] = _entry(name, created_s, details)
     for name, model in config.models.items():

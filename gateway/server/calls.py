@@ -12,6 +12,7 @@ from gateway.schema import Call, Caller
 
 from .attribution import admitted_hold, attributed
 from .bodies import BodyLimits, read_json
+from .chunking import asked_chunking
 from .fields import check_chat, check_embeddings
 from .kept_answers import idempotency_key, wants_kept
 from .paths import Match
@@ -75,4 +76,5 @@ async def read_call(
         priority=asked_priority(headers),
         cache=wants_kept(headers),
         idempotency_key=idempotency_key(headers),
+        chunking=asked_chunking(headers),
     )

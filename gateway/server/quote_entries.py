@@ -15,7 +15,7 @@ import orjson
 
 from gateway.errors import CallError, Outcome
 from gateway.quote import Asked
-from gateway.schema import Call, Caller
+from gateway.schema import CHUNKINGS, Call, Caller
 
 from .attribution import attributed
 from .calls import CHECKS, Arrival
@@ -77,11 +77,15 @@ def read_entries(document: Any) -> list[Entry]:
 
 
 def asked(
-    entries: list[Entry], caller: Caller, task_hint: str | None, arrival: Arrival
+    entries: list[Entry],
+    caller: Caller,
+    task_hint: str | None,
+    arrival: Arrival,
+    chunking: str = CHUNKINGS[0],
 ) -> list[Asked]:
     """The entries as calls that nobody has made; ``caller`` and ``task_hint`` are those of
-    entries that say nothing themselves. Raises CallError."""
-    return [_asked(entry, caller, task_hint, arrival) for entry in entries]
+    entries that say nothing themselves, ``chunking`` is for all. Raises CallError."""
+    return [_asked(entry, caller, task_hint, arrival, chunking) for entry in entries]
 
 
 def _entry(item: Any, where: str) -> Entry:
@@ -99,7 +103,9 @@ def _entry(item: Any, where: str) -> Entry:
     return entry
 
 
-def _asked(entry: Entry, caller: Caller, task_hint: str | None, arrival: Arrival) -> Asked:
+def _asked(
+    entry: Entry, caller: Caller, task_hint: str | None, arrival: Arrival, chunking: str
+) -> Asked:
     endpoint = _endpoint(entry)
     body, envelope = entry.body, entry.envelope
     try:
@@ -123,6 +129,7 @@ def _asked(entry: Entry, caller: Caller, task_hint: str | None, arrival: Arrival
         started_at_s=arrival.started_at_s,
         received_s=arrival.received_s,
         task_hint=task or task_hint,
+        chunking=chunking,
     )
     return Asked(call, _count(entry), _custom_id(entry), entry.where)
 

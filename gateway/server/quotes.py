@@ -22,6 +22,7 @@ from gateway.schema import Caller
 from .attribution import attributed
 from .bodies import BodyLimits, read_body
 from .calls import TASK, Arrival
+from .chunking import asked_chunking
 from .paths import Match
 from .quote_answer import hold_object, quote_text, terms_text
 from .quote_entries import asked, read_entries
@@ -79,8 +80,9 @@ class QuoteDesk:
             raw = await read_body(request, limits)
             placed = attributed(caller, matched, request.headers, {})
             task = request.headers.get(TASK)
+            chunking = asked_chunking(request.headers)
             # In a thread: a season's worth of entries takes seconds.
-            row = await asyncio.to_thread(_quoted, raw, placed, task, arrival, quoter)
+            row = await asyncio.to_thread(_quoted, raw, placed, task, chunking, arrival, quoter)
             await self._shelf.put(row)
             return _answered(_answer_in(row), headers)
         row, standing = await self._find(matched.quote, caller, arrival)
@@ -158,11 +160,11 @@ class QuoteDesk:
 
 
 def _quoted(
-    raw: bytes, caller: Caller, task: str | None, arrival: Arrival, quoter: Quoter
+    raw: bytes, caller: Caller, task: str | None, chunking: str, arrival: Arrival, quoter: Quoter
 ) -> QuoteRow:
     """The row of a new quote. Raises CallError."""
     entries = read_entries(parse_json(raw)[0])
-    quote = quoter.quote(asked(entries, caller, task, arrival))
+    quote = quoter.quote(asked(entries, caller, task, arrival, chunking))
     made_s = int(arrival.started_at_s)
     id_ = f"quote_{secrets.token_hex(12)}"
     head = {"id": id_, "object": "quote", "created": made_s, "expires_at": made_s + QUOTE_LIVES_S}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import orjson
 from aiohttp import HttpVersion11, web
@@ -20,6 +20,8 @@ from .write_watch import WriteWatch
 
 HEARTBEAT = b": keep-alive\n\n"
 WRITE_TIMEOUT_S = 60.0
+MAX_FLAGS = 3
+"""Of an answer in parts, in its head."""
 
 
 class HttpClient:
@@ -153,8 +155,10 @@ def _facts(journey: Journey) -> list[str]:
         f"x-daobo-model: {header_text(target.model)}",
         f"x-daobo-provider: {target.provider}",
         f"x-daobo-route: {plan.reason}",
-        f"x-daobo-attempts: {len(journey.attempts) + (not journey.replayed)}",
+        f"x-daobo-attempts: {_attempts(journey)}",
     ]
+    if journey.parts is not None:
+        lines += (f"x-daobo-chunking: {plan.cut.mode}", f"x-daobo-parts: {len(plan.parts)}")
     if journey.replayed or journey.missed:
         lines += replay_facts(journey)
     if plan.task is not None:
@@ -165,18 +169,33 @@ def _facts(journey: Journey) -> list[str]:
         lines.append("x-daobo-rehearsal: true")
     if journey.hedged:
         lines.append("x-daobo-hedged: true")
-    if cost is not None:
+    if cost is not None and not (journey.parts is not None and journey.call.stream):
         lines += (f"x-daobo-cost: {cost}", f"x-daobo-currency: {cost.currency}")
     if journey.allowances is not NO_ALLOWANCES:
         lines += (f"{name}: {text}" for name, text in allowance_headers(journey.allowances))
     if (
         plan.warnings
+        or journey.flags
         or journey.dropped
         or (journey.hold and journey.hold.warnings)
         or (target.rehearsal and journey.left_out)
     ):
         lines.append(f"x-daobo-warning: {header_text('; '.join(_warnings(journey)))}")
     return lines
+
+
+def _attempts(journey: Journey) -> int:
+    """Those of a call in parts are over when its answer is complete; of any other, the last one
+    is being answered."""
+    under_way = not journey.replayed and journey.parts is None
+    return len(journey.attempts) + under_way
+
+
+def _flags(flags: Sequence[str]) -> Iterator[str]:
+    """As many as a header has room for; the answer itself lists all."""
+    yield from flags[:MAX_FLAGS]
+    if len(flags) > MAX_FLAGS:
+        yield f"{len(flags) - MAX_FLAGS} more in the field daobo of the answer"
 
 
 _STREAM_FRAMING_10 = (
@@ -190,6 +209,7 @@ _STREAM_FRAMING = _STREAM_FRAMING_10 + "transfer-encoding: chunked\r\n"
 def _warnings(journey: Journey) -> Iterator[str]:
     assert journey.plan is not None
     yield from journey.plan.warnings
+    yield from _flags(journey.flags)
     if journey.hold is not None:
         yield from journey.hold.warnings
     if journey.dropped:

@@ -12,7 +12,7 @@ from typing import Any
 from gateway import ChatRequest, completion_body, completion_chunk
 
 from .chat_body import read_chat_body
-from .completion import Completion, complete
+from .completion import COPIES, Completion, complete
 from .replies import EVENTS, Reply
 from .settings import Settings
 
@@ -20,7 +20,9 @@ CREATED_S = 1_790_000_000
 """One moment for all answers: the same request gives the same bytes."""
 PIECE_CHARS = 4
 MAX_PIECES = 500
-"""A longer text comes in longer pieces, so that an echo of megabytes stays a short stream."""
+MAX_COPY_PIECES = 20
+"""A longer text comes in longer pieces. What repeats the prompt comes in few: nobody reads along,
+and a script that is cut into a hundred parts is to be back within seconds."""
 
 
 def chat_reply(fields: Mapping[str, Any], raw: bytes, settings: Settings) -> Reply:
@@ -36,7 +38,7 @@ def chat_reply(fields: Mapping[str, Any], raw: bytes, settings: Settings) -> Rep
         return Reply(200, (json_body(request, completion),))
     return Reply(
         200,
-        stream(request, completion, body.wants_usage),
+        stream(request, completion, body.wants_usage, max_pieces(body.model)),
         EVENTS,
         piece_delay_s=settings.token_delay_s,
         cut_after=settings.cut_after_chunks,
@@ -53,7 +55,14 @@ def json_body(request: ChatRequest, completion: Completion) -> bytes:
     return completion_body(request, message, completion.finish_reason, completion.usage)
 
 
-def stream(request: ChatRequest, completion: Completion, with_usage: bool) -> Iterator[bytes]:
+def max_pieces(model: str) -> int:
+    return MAX_COPY_PIECES if model in COPIES else MAX_PIECES
+
+
+def stream(
+    request: ChatRequest, completion: Completion, with_usage: bool, at_most: int
+) -> Iterator[bytes]:
+    """The events; ``at_most`` so many pieces of text."""
     if completion.call:
         name, arguments = completion.call
         function = {"name": name, "arguments": ""}
@@ -61,12 +70,12 @@ def stream(request: ChatRequest, completion: Completion, with_usage: bool) -> It
         yield completion_chunk(
             request, {"role": "assistant", "content": None, "tool_calls": [call]}
         )
-        for piece in pieces(arguments):
+        for piece in pieces(arguments, at_most):
             more = {"index": 0, "function": {"arguments": piece}}
             yield completion_chunk(request, {"tool_calls": [more]})
     else:
         yield completion_chunk(request, {"role": "assistant", "content": "", "refusal": None})
-        for piece in pieces(completion.text):
+        for piece in pieces(completion.text, at_most):
             yield completion_chunk(request, {"content": piece})
     yield completion_chunk(request, {}, completion.finish_reason)
     if with_usage:
@@ -74,8 +83,8 @@ def stream(request: ChatRequest, completion: Completion, with_usage: bool) -> It
     yield b"data: [DONE]\n\n"
 
 
-def pieces(text: str) -> Iterator[str]:
-    step = max(PIECE_CHARS, -(-len(text) // MAX_PIECES))
+def pieces(text: str, at_most: int) -> Iterator[str]:
+    step = max(PIECE_CHARS, -(-len(text) // at_most))
     return (text[start : start + step] for start in range(0, len(text), step))
 
 

@@ -19,6 +19,8 @@ from .writing import WRITERS, facts_of, voice_of
 ECHO = "rehearsal-echo"
 WRITER = "rehearsal-writer"
 MODELS = (WRITER, ECHO, *(f"rehearsal-{task}" for task in WRITERS))
+COPIES = (ECHO, "rehearsal-polish", "rehearsal-rewrite")
+"""What they answer is the prompt's own text, or nearly."""
 
 BYTES_PER_TOKEN = 4
 TOKENS_PER_MESSAGE = 4

@@ -16,6 +16,8 @@ _TASK_WORDS = (
     ("polish", re.compile(r"\bpolish|润色|打磨", re.I)),
     ("rewrite", re.compile(r"\brewrite|\btighten|改写|重写|精简", re.I)),
 )
+_LABEL_CHARS = 8
+"""A first line that ends in a colon and is no longer names a speaker, or heads a cast list."""
 _INTENT_CHARS = 2000
 """An instruction stands at the start; a whole script behind it must not decide the task."""
 
@@ -43,7 +45,7 @@ class Prompt:
     def script(self) -> str:
         """The user's text without an instruction in front (a first line that ends in a colon)."""
         first, newline, rest = self.user.partition("\n")
-        return rest.strip("\n") if newline and first.rstrip().endswith((":", "：")) else self.user
+        return rest.strip("\n") if newline and _is_instruction(first.strip()) else self.user
 
     def topic(self, otherwise: str) -> str:
         """The prompt's own first words."""
@@ -57,6 +59,12 @@ class Prompt:
                 if words.search(text[:_INTENT_CHARS]):
                     return task
         return "draft"
+
+
+def _is_instruction(line: str) -> bool:
+    if not line.endswith((":", "：")):
+        return False
+    return len(line) > _LABEL_CHARS or any(words.search(line) for _, words in _TASK_WORDS)
 
 
 def read_prompt(messages: Sequence[Mapping[str, Any]]) -> Prompt:

@@ -24,6 +24,8 @@ _CUE = re.compile(r"([A-Z][A-Z .'-]{1,24})(?:\s*\(.*\))?$")
 _CHINESE_SPEECH = re.compile(r"([\u3400-\u9fff·]{1,6})(?:[（(].{0,12}[)）])?[：:]\s*\S")
 _CAST_LIST = ("人物", "场景", "时间", "地点", "画面", "声音", "故事梗概")
 _LINES_BETWEEN_BEATS = 6
+_INSTRUCTION_CHARS = 200
+"""A single line that is longer is a text, not a wish for one."""
 
 
 def voice_of(prompt: Prompt) -> Voice:
@@ -99,7 +101,7 @@ def review(prompt: Prompt, dice: Dice) -> str:
 
 def polish(prompt: Prompt, dice: Dice) -> str:
     """The prompt's script, every line kept, with a beat now and then where a scene needs air."""
-    if not script_lines(prompt):
+    if not brings_script(prompt):
         return draft(prompt, dice)
     voice = voice_of(prompt)
     polished: list[str] = []
@@ -115,7 +117,7 @@ def polish(prompt: Prompt, dice: Dice) -> str:
 
 def rewrite(prompt: Prompt, dice: Dice) -> str:
     """The prompt's script, tightened: every line kept, the fillers in it gone."""
-    if not script_lines(prompt):
+    if not brings_script(prompt):
         return draft(prompt, dice)
     fillers = re.compile("|".join(map(re.escape, voice_of(prompt).fillers)))
     return fillers.sub("", prompt.script)
@@ -143,6 +145,14 @@ def facts_of(prompt: Prompt) -> dict[str, Any]:
         "characters": [{"name": name, "speeches": n} for name, n in speeches.most_common()],
         "lines": len(lines),
     }
+
+
+def brings_script(prompt: Prompt) -> bool:
+    """Whether there is a script to work on, be it the smallest piece of one: a heading alone."""
+    lines = [line for line in prompt.script.splitlines() if line.strip()]
+    if len(lines) != 1:
+        return bool(lines)
+    return len(lines[0]) > _INSTRUCTION_CHARS or bool(_HEADING.match(lines[0].lstrip()))
 
 
 def script_lines(prompt: Prompt) -> list[str]:

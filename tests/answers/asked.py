@@ -83,6 +83,7 @@ class Upstream:
     sent: int = 0
     target: Target = WRITER
     finish_reason: str | None = "stop"
+    flags: tuple[str, ...] = ()
     cost_nano: int = 7
     gate: asyncio.Event | None = None
     under_way: asyncio.Event = field(default_factory=asyncio.Event)
@@ -98,6 +99,7 @@ class Upstream:
         if isinstance(answer, BaseException):
             raise answer
         journey.finish_reason = self.finish_reason
+        journey.flags = self.flags
         journey.chunks = 1
         if journey.call.stream:
             await client.begin_stream(journey, answer)

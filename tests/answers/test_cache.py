@@ -162,6 +162,7 @@ NOT_KEPT = {
     "ended for reasons of the provider's": Upstream(finish_reason="insufficient_system_resource"),
     "without a reason": Upstream(finish_reason=None),
     "a stand-in's": Upstream(target=Target("stage", "actor", "writer", rehearsal=True)),
+    "put together with a scene of the source's": Upstream(flags=("part 2, 1-3: …",)),
     "too large": Upstream([b"x" * 2000, b"x" * 2000]),
 }
 

@@ -6,8 +6,8 @@ lists openai-node keeps the last, and openai-python raises an error.
 
 import orjson
 
-from gateway.schema import ChatChunk
 from gateway.framing import EventSplitter
+from gateway.schema import ChatChunk
 from gateway.upstream.translation import Translation
 
 

@@ -13,8 +13,8 @@ from openai.types import CreateEmbeddingResponse
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from gateway import CallError, ChatRequest, EmbeddingRequest, Outcome
-from gateway.schema import ChatChunk
 from gateway.framing import EventSplitter
+from gateway.schema import ChatChunk
 from gateway.upstream.translation import Translation
 from gateway_gemini import Gemini, GeminiSettings
 

@@ -23,9 +23,9 @@ import orjson
 import pytest
 
 from gateway.errors import CallError
+from gateway.framing import EventSplitter
 from gateway.plugins import discover
 from gateway.schema import ChatChunk, ChatRequest, Usage
-from gateway.framing import EventSplitter
 from gateway.upstream.translation import Translation
 
 GOLDEN = Path(__file__).parent / "golden"

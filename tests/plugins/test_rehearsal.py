@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, create_model
 
 from gateway.errors import CallError, Outcome
+from gateway.framing import EventSplitter
 from gateway.plugins import discover
 from gateway.schema import ChatChunk, ChatRequest, EmbeddingRequest, Timeouts
-from gateway.framing import EventSplitter
 from gateway.upstream.translation import Translation
 
 MAX_BYTES = 1 << 24
@@ -169,6 +169,17 @@ async def test_a_polish_keeps_every_line_and_adds_beats(script):
     assert len(message["content"]) > len(script)
 
 
+@pytest.mark.parametrize("model", ["rehearsal-polish", "rehearsal-rewrite"])
+@pytest.mark.parametrize(
+    "piece",
+    ["第3集", "1-2 日 内 医院走廊\n", "人物：\n林晚\n沈砚\n", "林晚：\n我在。\n", "风" * 300],
+    ids=["heading", "heading and newline", "cast list", "cue", "one long line"],
+)
+async def test_the_smallest_piece_of_a_script_is_worked_on_and_not_replaced(piece, model):
+    message, _ = await play(ask(piece, model))
+    assert message["content"].split() == piece.split()
+
+
 async def test_a_rewrite_is_tighter():
     message, _ = await play(ask("Rewrite:\n" + ENGLISH_SCRIPT, "rehearsal-rewrite"))
     assert message["content"] == ENGLISH_SCRIPT.replace("really ", "").replace("very ", "").replace(
@@ -195,7 +206,7 @@ async def test_a_long_echo_comes_in_few_pieces():
     response = await send(ask("风" * 100_000, "rehearsal-echo", stream=True))
     pieces = []
     await response.pump(pieces.append)
-    assert len(pieces) <= 510
+    assert len(pieces) <= 30
 
 
 # Caps, stops, usage

@@ -8,8 +8,8 @@ import pytest
 
 from gateway.contracts import ProviderSettings
 from gateway.errors import CallError, Outcome
-from gateway.schema import ChatChunk, ChatRequest
 from gateway.framing import EventSplitter
+from gateway.schema import ChatChunk, ChatRequest
 from gateway.upstream.translation import Translation
 
 TUTORIAL = Path(__file__).parents[2] / "plugins" / "README.md"

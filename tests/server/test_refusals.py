@@ -204,7 +204,7 @@ async def test_a_prompt_beyond_the_window_is_a_400_with_both_counts(house):
     long = {**CHAT, "messages": [{"role": "user", "content": "雨" * 3000}]}
     status, error = await house.refusal(json=long)
     assert (status, error["code"]) == (400, "context_length_exceeded")
-    assert "2105 input tokens" in error["message"]
+    assert "takes 1000 tokens, the call has 3454 there" in error["message"]
     assert "takes 1000 tokens" in error["message"]
 
 

@@ -1,0 +1,99 @@
+"""What all parts of one call have in common while they are being answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from gateway.journey import Journey
+from gateway.schema import Target
+
+from .asking import Asking
+from .kept_parts import KeptParts
+from .merge import Ordering
+from .script import Section
+from .tally import Tally, label
+
+if TYPE_CHECKING:
+    from .cutting import Cut
+
+T = TypeVar("T")
+TAIL_CHARS = 4000
+"""Of an answer, what the next part is told from."""
+
+
+@dataclass
+class Whole:
+    """One cut call."""
+
+    journey: Journey
+    cut: Cut
+    asking: Asking
+    kept_parts: KeptParts
+    tally: Tally
+    ordering: Ordering
+    thread: Executor
+    """For what would keep the loop waiting."""
+    target: Target | None = None
+    """The first that answered."""
+    model: str = ""
+    """What its answer says that it is from."""
+    first_answer: asyncio.Event = field(default_factory=asyncio.Event)
+    _tails: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def keeps_scenes(self) -> bool:
+        return self.cut.config.keeps_scenes
+
+    async def in_a_thread(self, work: Callable[..., T], *given: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self.thread, work, *given)
+
+    def take(self, start: int, end: int, text: str, target: Target, model: str) -> None:
+        """A model's answer to a stretch, now or kept."""
+        if self.target is None:
+            self.target, self.model = target, model or target.model
+            self.first_answer.set()
+        if not self.keeps_scenes and self.cut.mode != "reduce":
+            text = self._spaced(end, text)
+        self._decide(start, end, text)
+
+    def leave(self, part: int, section: Section, why: str) -> None:
+        """Nobody answers this stretch: what it is in the script it is in the answer, unless that
+        is a text about it."""
+        if self.cut.mode == "reduce":
+            text, what = "", "nothing in the answer is about it"
+        else:
+            text = self.cut.script.text[section.start : section.end]
+            what = "the source's text stands here"
+        self._decide(section.start, section.end, text)
+        self.flag(part, section, f"{what}; {why}")
+
+    def flag(self, part: int, section: Section, why: str) -> None:
+        self.tally.flag(part, label(self.cut.script, section), why)
+
+    def answer_before(self, start: int) -> str | None:
+        """The end of the answer so far, where parts are told of it."""
+        return self._tails.get(start)
+
+    def tell(self) -> None:
+        """Write down what is known by now, for whoever makes a head or a record of it."""
+        if self.target is not None:
+            self.journey.target = self.target
+        self.tally.tell(self.journey)
+
+    def _decide(self, start: int, end: int, text: str) -> None:
+        if self.cut.mode == "refine":
+            before = self._tails.pop(start, "")
+            self._tails[end] = (before + text)[-TAIL_CHARS:]
+        self.ordering.decide(start, end, text)
+
+    def _spaced(self, end: int, text: str) -> str:
+        """The space between two stretches is the script's own."""
+        script = self.cut.script.text
+        if end == len(script):
+            return text
+        written = script[:end].rstrip()
+        return text.rstrip() + script[len(written) : end]
