@@ -103,6 +103,8 @@ class Outcome(Enum):
     )  # fmt: skip
     HEDGE_LOST = ("hedge_lost", 499, "client_error", None, Retry.NO, Fate.MAYBE_SERVED, None)
     """An attempt that was given up because another one answered first."""
+    DISCARDED = ("discarded", 502, "server_error", None, Retry.NO, Fate.SERVED, True)
+    """An attempt at a part of a call whose answer was complete, and of no use."""
     CLIENT_GONE = (
         "client_gone", 499, "client_error", "client_closed_request",
         Retry.NO, Fate.MAYBE_SERVED, None,

@@ -67,6 +67,8 @@ class Journey:
     """What became of the parts of a call that is cut."""
     answer_bills: list[Bill] = field(default_factory=list)
     """Of such a call: of the attempts that its answer is made of."""
+    answers: list[list[Attempt]] = field(default_factory=list)
+    """What was tried for each of those; the last one is the one that answered."""
     flags: tuple[str, ...] = ()
     """Sentences on what the answer of such a call is not."""
     outcome: Outcome = Outcome.OK
@@ -118,11 +120,14 @@ class Journey:
             self.earlier_bills.append(part.bill)
         self.target = part.target or self.target
         self.dropped = part.dropped or self.dropped
+        if part.allowances is not NO_ALLOWANCES:
+            self.allowances = part.allowances
 
     def take_answer(self, part: Journey) -> None:
         """The answer to a part is in the call's own: so are its usage and list cost."""
         if part.bill is not None:
             self.answer_bills.append(part.bill)
+        self.answers.append(part.attempts)
         if part.usage is not None:
             self.usage = (self.usage or NO_USAGE).plus(part.usage)
         self.chunks += part.chunks
@@ -152,6 +157,16 @@ class Journey:
         currency = bills[-1].currency
         return Money(sum(b.list_cost_nano for b in bills if b.currency == currency), currency)
 
+    def _judged(self) -> list[Attempt]:
+        """Of a call in parts: a complete answer that is not in the call's own was of no use."""
+        used = {id(attempts[-1]) for attempts in self.answers if attempts}
+        return [
+            attempt._replace(outcome=Outcome.DISCARDED)
+            if attempt.outcome is Outcome.OK and id(attempt) not in used
+            else attempt
+            for attempt in self.attempts
+        ]
+
     def record(self, now_s: float) -> CallRecord:
         """The record of the finished call; ``now_s`` on the monotonic clock."""
         call, plan = self.call, self.plan
@@ -168,7 +183,7 @@ class Journey:
             route_reason=plan.reason if plan else "",
             stream=call.stream,
             target=self.target,
-            attempts=tuple(self.attempts),
+            attempts=tuple(self.attempts if self.parts is None else self._judged()),
             usage=self.usage or NO_USAGE,
             cost=self.cost,
             list_cost=self.list_cost,

@@ -158,7 +158,8 @@ class RequestRow(NamedTuple):
     baseline_nano: int | None
     baseline_currency: str | None
     replayed: str = ""
-    """Why nothing was sent for it; empty if it was."""
+    """Why nothing was sent for it; empty if it was. ``parts``: it was cut, and its
+    answer is made of kept ones."""
     saved_nano: int = 0
     """The list cost of an answer that was given again, for nothing."""
     saved_currency: str | None = None
@@ -180,6 +181,8 @@ class AttemptRow(NamedTuple):
     estimated: bool
     clamped: bool
     price: str
+    part: int | None = None
+    """Of a call that was cut: which of its parts this was a try at, from 1."""
 
 
 class LedgerRow(NamedTuple):

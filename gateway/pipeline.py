@@ -165,6 +165,7 @@ class Pipeline:
         """One part of a call that is cut; ``part.hold`` is the whole call's."""
         assert part.plan is not None
         whole, admitted = part.hold, await self._limits.admit(part.call, part.plan)
+        part.allowances = admitted.allowances
         try:
             part.hold = await self._money.share(whole, part.call, part.plan)
             try:

@@ -134,7 +134,7 @@ class Amounts(NamedTuple):
     retries: int = 0
     """Attempts that another one followed."""
     waste: int = 0
-    """Calls that failed."""
+    """Calls that failed, and parts of calls at the last attempt."""
     unattributed: int = 0
     """Calls that name no project."""
     shots: int = 0

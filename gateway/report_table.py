@@ -30,7 +30,7 @@ PARTS = (
     ("recovered", "charged for calls whose process died"),
     ("clamped", "more was reported than was held; only that was charged"),
     ("retries", "attempts that another one followed"),
-    ("waste", "paid, but the call failed"),
+    ("waste", "paid, but the call failed, or a part of it"),
     ("unattributed", "calls without a project"),
 )
 ALWAYS = frozenset({"settled", "estimated"})

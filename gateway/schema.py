@@ -198,6 +198,8 @@ class Call(NamedTuple):
 INTERACTIVE, BATCH = "interactive", "batch"
 PRIORITIES = (INTERACTIVE, BATCH)
 """In a queue, batch calls wait for interactive ones."""
+CHUNKINGS = ("auto", "off", "force")
+"""Whether a call is cut into parts where it does not fit: as its task says, never, or always."""
 
 
 class Plan(NamedTuple):
@@ -408,4 +410,4 @@ class CallRecord(NamedTuple):
     parts: PartCounts | None = None
     """None for a call that was not cut."""
     flags: tuple[str, ...] = ()
-    """Sentences on what an answer made of parts is not: scenes that are the source's, and doubts."""
+    """Sentences on an answer made of parts: scenes that are the source's, and doubts."""

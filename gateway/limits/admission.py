@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gateway.schema import NO_ALLOWANCES, Allowance, Allowances, Call, CallRecord, Plan
 
-from .buckets import BucketStore, Denied, Granted
+from .buckets import BucketStore, Denied, Granted, Take
 from .in_flight import InFlight
 from .refusals import refusal
-from .reserve import used_tokens
+from .reserve import used_by_part, used_tokens
 from .rules import Rules
 
 Refused = Callable[[str, str], None]
@@ -27,23 +27,34 @@ class Admission:
         self._buckets = buckets
         self._refused = refused
 
-    async def admit(self, call: Call, plan: Plan) -> Admitted:
+    async def admit(self, call: Call, plan: Plan) -> Admitted | AdmittedPart:
         """Raises CallError: OVERLOADED, RATE_LIMITED, LIMITS_UNAVAILABLE."""
+        if plan.part is not None:
+            return await self._admit_part(call, plan)
         key = call.caller.key_id
         self._in_flight.enter(key)
         takes = self._rules.at_admission(call, plan)
         if not takes:
             return Admitted(self._in_flight, key)
         try:
-            found = await self._buckets.take(takes)
+            found = await self._take(takes, plan)
         except BaseException:
             self._in_flight.leave(key)
             raise
-        if isinstance(found, Denied):
-            self._in_flight.leave(key)
-            self._refused(found.take.bucket.rule, found.take.bucket.kind)
-            raise refusal(found)
         return Limited(self._in_flight, key, self._buckets, found)
+
+    async def _admit_part(self, call: Call, plan: Plan) -> AdmittedPart:
+        """A part of a call that has its place."""
+        takes = self._rules.at_admission(call, plan)
+        found = await self._take(takes, plan) if takes else NOTHING_TAKEN
+        return AdmittedPart(self._buckets, found)
+
+    async def _take(self, takes: Sequence[Take], plan: Plan) -> Granted:
+        found = await self._buckets.take(takes)
+        if isinstance(found, Denied):
+            self._refused(found.take.bucket.rule, found.take.bucket.kind)
+            raise refusal(found, plan.part)
+        return found
 
 
 class Admitted:
@@ -77,6 +88,25 @@ class Limited(Admitted):
     def leave(self, record: CallRecord) -> None:
         self._in_flight.leave(self._key)
         self._buckets.settle(self._granted, used_tokens(record))
+
+
+class AdmittedPart:
+    """What was taken for a part of a call."""
+
+    __slots__ = ("_buckets", "_granted", "allowances")
+
+    def __init__(self, buckets: BucketStore, granted: Granted) -> None:
+        self._buckets = buckets
+        self._granted = granted
+        self.allowances = tightest(granted) if granted.takes else NO_ALLOWANCES
+
+    def leave(self, record: CallRecord) -> None:
+        """``record`` is the part's own."""
+        if self._granted.takes:
+            self._buckets.settle(self._granted, used_by_part(record))
+
+
+NOTHING_TAKEN = Granted((), ())
 
 
 def tightest(granted: Granted) -> Allowances:

@@ -28,14 +28,16 @@ class TargetLimits:
         (RATE_LIMITED, LIMITS_UNAVAILABLE), at once."""
         assert journey.plan is not None
         takes = self._rules.at_target(journey.call, journey.plan, target)
-        return self._kept(journey, takes) if takes else _NOTHING
+        return self._kept(journey, takes, journey.plan.part) if takes else _NOTHING
 
     @asynccontextmanager
-    async def _kept(self, journey: Journey, takes: Sequence[Take]) -> AsyncIterator[None]:
+    async def _kept(
+        self, journey: Journey, takes: Sequence[Take], part: int | None
+    ) -> AsyncIterator[None]:
         found = await self._buckets.take(takes)
         if isinstance(found, Denied):
             self._refused(found.take.bucket.rule, found.take.bucket.kind)
-            raise refusal(found)
+            raise refusal(found, part)
         try:
             yield
         finally:

@@ -14,10 +14,10 @@ MAX_STRIKES = 9
 
 
 class Window(NamedTuple):
-    """What was left of a limit at a moment of the monotonic clock, and when all of it is there again.
+    """What was left of a limit at a moment of the monotonic clock, and when it is whole again.
 
-    In between it fills evenly, as the buckets of those who send such headers do. One who lets go of
-    everything at once, at the reset, answers 429 meanwhile, and that parks the target.
+    In between it fills evenly, as the buckets of those who send such headers do. One who lets go
+    of everything at once, at the reset, answers 429 meanwhile, and that parks the target.
     """
 
     limit: int
@@ -100,7 +100,7 @@ class Learned:
         return (self._requests, 1), (self._tokens, self._tokens.limit // _TENTH + 1)
 
     def _reset_s(self, now_s: float) -> float:
-        """How long until every limit of which nothing was left is whole again; a park that stands."""
+        """How long until each limit of which nothing was left is whole again, or a park ends."""
         windows = (self._requests, self._tokens)
         resets_s = [window.until_s for window in windows if window.remaining <= 0]
         return max(0.0, max([self.parked_until_s, *resets_s]) - now_s)

@@ -8,12 +8,13 @@ from gateway.schema import Allowance, Allowances
 from .buckets import Denied
 
 
-def refusal(denied: Denied) -> CallError:
-    """The error for a call that wanted more than there is."""
+def refusal(denied: Denied, part: int | None = None) -> CallError:
+    """The error for a call, or a part of one, that wanted more than there is."""
     bucket, (remaining, full_in_s) = denied.take.bucket, denied.level
     error = CallError(
         Outcome.RATE_LIMITED,
-        f"limits.{bucket.rule} lets {bucket.subject or 'all callers together'} {_reason(denied)}.",
+        f"limits.{bucket.rule} lets {bucket.subject or 'all callers together'} "
+        f"{_reason(denied, part)}.",
         retry_after_s=denied.wait_s,
     )
     allowance = Allowance(bucket.capacity, remaining, full_in_s)
@@ -22,7 +23,7 @@ def refusal(denied: Denied) -> CallError:
     return error
 
 
-def _reason(denied: Denied) -> str:
+def _reason(denied: Denied, part: int | None) -> str:
     (bucket, amount), (remaining, _) = denied.take, denied.level
     if bucket.kind == "concurrency":
         return (
@@ -33,12 +34,14 @@ def _reason(denied: Denied) -> str:
     if bucket.kind == "requests":
         return (
             f"make {_count(bucket.per_minute, 'request')} a minute{burst}; {remaining:,} are left. "
-            f"There is room for this one in {_seconds(denied.wait_s)}"
+            f"There is room for {'this one' if part is None else f'part {part} of this call'} in "
+            f"{_seconds(denied.wait_s)}"
         )
     return (
         f"use {_count(bucket.per_minute, 'token')} a minute{burst}; {remaining:,} are left, and "
-        f"this call reserves {amount:,} for its input and its answer. There is room in "
-        f"{_seconds(denied.wait_s)}; a lower max_tokens reserves less"
+        f"{'' if part is None else f'part {part} of '}this call reserves {amount:,} for its input "
+        f"and its answer. There is room in {_seconds(denied.wait_s)}; a lower max_tokens reserves "
+        "less"
     )
 
 

@@ -34,8 +34,14 @@ class Reserve:
 
 
 def used_tokens(record: CallRecord) -> int:
-    """What the attempts of a call took, reported or estimated; what was replayed took nothing."""
+    """What the attempts of a call took, reported or estimated; what was replayed took nothing.
+    Those at parts of the call are settled with each part."""
     if record.replayed:
         return 0
     # A usage is its counts and, last of all, a flag.
+    return sum([sum(attempt.usage[:-1]) for attempt in record.attempts if attempt.part is None])
+
+
+def used_by_part(record: CallRecord) -> int:
+    """The same of the record of one part."""
     return sum([sum(attempt.usage[:-1]) for attempt in record.attempts])

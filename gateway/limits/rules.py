@@ -37,6 +37,9 @@ class _Concerned(NamedTuple):
     fixed: tuple[Take, ...]
     """Requests and places: always one."""
     tokens: tuple[Bucket, ...]
+    places: tuple[Take, ...]
+    """Of the fixed ones."""
+    requests: tuple[Take, ...]
 
     def takes(self, tokens: int) -> Sequence[Take]:
         return [*self.fixed, *(Take(bucket, tokens) for bucket in self.tokens)]
@@ -57,10 +60,16 @@ class Rules:
         self._at_admission, self._at_target, self._of_target = groups
 
     def at_admission(self, call: Call, plan: Plan) -> Sequence[Take]:
-        """Of the rules on caller and task."""
+        """Of the rules on caller and task. A call that is cut takes its place, each of its parts
+        takes a request and tokens."""
         if not self._at_admission.rules:
             return ()
         found = self._at_admission.concerned(call.caller, plan.task, None)
+        if plan.parts:
+            return found.places
+        if plan.part is not None:
+            tokens = self._reserved_tokens(call, plan) if found.tokens else 0
+            return [*found.requests, *(Take(bucket, tokens) for bucket in found.tokens)]
         return found.takes(self._reserved_tokens(call, plan)) if found.tokens else found.fixed
 
     def at_target(self, call: Call, plan: Plan, target: Target) -> Sequence[Take]:
@@ -115,7 +124,9 @@ class _Group:
         ]
         fixed = tuple(Take(bucket, 1) for bucket in buckets if bucket.kind != "tokens")
         tokens = tuple(bucket for bucket in buckets if bucket.kind == "tokens")
-        found = self._known[key] = _Concerned(fixed, tokens)
+        places = tuple(take for take in fixed if take.bucket.kind == "concurrency")
+        requests = tuple(take for take in fixed if take.bucket.kind == "requests")
+        found = self._known[key] = _Concerned(fixed, tokens, places, requests)
         return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.errors import Outcome
 from gateway.ledger import (
     MICRO,
     AttemptRow,
@@ -19,6 +20,9 @@ from .token_price import TokenPrice
 
 UNKNOWN_METER = "unknown"
 """The meter of what nobody measured: an attempt whose fate is not known, at its upper bound."""
+
+KEPT_PARTS = "parts"
+"""Why nothing was sent for a call that was cut: its answer is made of kept ones."""
 
 
 def bill_usage(
@@ -54,12 +58,29 @@ def bill_unknown(currency: str, bound_nano: int, price: str, rehearsal: bool) ->
     return Bill(currency, cost, bound_nano, lines, price, estimated=True)
 
 
+def nothing_sent(record: CallRecord) -> bool:
+    """Whether a call that was cut has an answer made of kept ones alone."""
+    return record.parts is not None and record.target is not None and not record.attempts
+
+
+def baseline_cost(price: TokenPrice, record: CallRecord) -> Money:
+    """What a call's answer would have cost at another price; nothing for one that failed. The
+    parts of a call that was cut would have been as long there, and in the same tiers."""
+    at_s = record.started_at_s
+    if record.parts is None:
+        return price.cost(record.usage, at_s)
+    answers = [attempt.usage for attempt in record.attempts if attempt.outcome is Outcome.OK]
+    nano = sum([price.cost(usage, at_s).nano for usage in answers])
+    return Money(nano, price.currency)
+
+
 def closing_of(
     hold: HoldRequest, record: CallRecord, baseline_model: str | None, baseline: Money | None
 ) -> Closing:
     """The end of a call's hold: what is charged for each attempt, and the rows."""
     target = record.target
     saved = record.list_cost if record.replayed else None
+    replayed = record.replayed or (KEPT_PARTS if nothing_sent(record) else "")
     request = RequestRow(
         hold.id,
         hold.started_us,
@@ -81,7 +102,7 @@ def closing_of(
         baseline_model=baseline_model if baseline else None,
         baseline_nano=baseline.nano if baseline else None,
         baseline_currency=baseline.currency if baseline else None,
-        replayed=record.replayed,
+        replayed=replayed,
         saved_nano=saved.nano if saved else 0,
         saved_currency=saved.currency if saved else None,
     )
@@ -119,6 +140,7 @@ def _attempt_row(request_id: str, number: int, attempt: Attempt) -> AttemptRow:
         bool(bill and bill.estimated),
         bool(bill and bill.clamped),
         bill.price if bill else "",
+        attempt.part,
     )
 
 

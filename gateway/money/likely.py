@@ -6,6 +6,7 @@ so that it can be argued with: half of the cap, at most 1,500 tokens.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from gateway.quote import Range
@@ -15,6 +16,8 @@ from .bounds import most_of, output_cap
 from .token_price import TOKENS_PER_MTOK, TokenPrice
 
 LIKELY_OUTPUT_TOKENS = 1_500
+PART_RULE = "of each as much out as in, at most half of its cap"
+"""A script that is worked on in parts comes back at about its length."""
 TEXT_INPUT = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens")
 
 
@@ -35,12 +38,23 @@ def expect(call: Call, plan: Plan, target: Target, estimated_input: int) -> Expe
         return Expected(input_tokens, 0, 0, f"about {input_tokens} tokens in")
     answers = plan.body.get("n") or 1
     cap = output_cap(call, plan, target)
+    if plan.part is not None:
+        return Expected(input_tokens, max(1, min(cap // 2, input_tokens)), 1, PART_RULE)
     output_tokens = max(1, min(cap // 2, LIKELY_OUTPUT_TOKENS)) * answers
     rule = (
         f"about {input_tokens} tokens in, {output_tokens} out: half of the cap of {cap}, "
         f"at most {LIKELY_OUTPUT_TOKENS}" + (f", {answers} times" if answers > 1 else "")
     )
     return Expected(input_tokens, output_tokens, answers, rule)
+
+
+def together(expected: Sequence[Expected]) -> str:
+    """The rule behind the likely figure of a call, or of all parts of one that is cut."""
+    if len(expected) == 1:
+        return expected[0].rule
+    tokens_in = sum(one.input_tokens for one in expected)
+    tokens_out = sum(one.output_tokens for one in expected)
+    return f"{len(expected)} parts, about {tokens_in} tokens in, {tokens_out} out: {PART_RULE}"
 
 
 def text_range(price: TokenPrice, expected: Expected, bound_nano: int, at_s: float) -> Range:

@@ -5,13 +5,11 @@ One purse for each configuration; the ledger behind it is the same for all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from gateway.budget import amount
-from gateway.errors import CallError, Outcome
 from gateway.journey import Journey
 from gateway.ledger import (
     MICRO,
@@ -24,16 +22,20 @@ from gateway.ledger import (
     Refused,
     Verdict,
 )
-from gateway.schema import Call, Caller, CallRecord, Money, Plan, Target, Usage
+from gateway.schema import Call, Caller, CallRecord, Money, Part, Plan, Target, Usage
 
-from .billing import bill_unknown, bill_usage, closing_of
+from .billing import baseline_cost, bill_unknown, bill_usage, closing_of, nothing_sent
 from .bounds import billed_targets, call_bound_nano
+from .holds import Hold
 from .prices import PriceBook
 from .recovery import about
+from .refusals import refused, too_dear, unpriced
 from .token_price import TokenPrice
 
 MAX_HOLD_NANO = 10_000_000 * NANO
 """Of one call, in any currency: the sum of many still fits into 64 bits."""
+PARTS_AT_ONCE = 64
+"""How many are added up before others get a turn: about half a millisecond."""
 
 
 class Ledger(Protocol):
@@ -44,20 +46,12 @@ class Ledger(Protocol):
     def close(self, make_closing: Callable[[], Closing]) -> None: ...
 
 
-@dataclass(slots=True)
-class Hold:
-    """What is set aside for one call."""
+class _Billed(NamedTuple):
+    """A part, and the targets whose bills have to be covered."""
 
-    request: HoldRequest
-    warnings: tuple[str, ...] = ()
-    covered: tuple[Target, ...] = ()
-    """Targets that it was made for: for any one of them it is enough."""
-    charged_nano: int = 0
-    """Of it, by attempts that have ended, in the hold's currency."""
-
-    @property
-    def room_nano(self) -> int:
-        return self.request.amount_nano - self.charged_nano
+    call: Call
+    plan: Plan
+    targets: Sequence[Target]
 
 
 class Purse:
@@ -80,11 +74,28 @@ class Purse:
 
     async def hold(self, call: Call, plan: Plan) -> Hold:
         """Raises CallError: BUDGET_EXHAUSTED, LEDGER_UNAVAILABLE, UNPRICED."""
-        request = self.hold_for(call, plan)
+        if plan.parts:
+            request = await self._hold_for_parts(call, plan)
+        else:
+            request = self.hold_for(call, plan)
         verdict = await self._ledger.hold(request)
         if isinstance(verdict, Refused):
-            raise _refused(verdict, call)
+            raise refused(verdict, call)
         return Hold(request, verdict.warnings, plan.targets[: self._max_attempts])
+
+    async def share(self, hold: Hold, call: Call, plan: Plan) -> Hold:
+        """What one part may cost, of the whole call's hold; the ledger is asked for what that
+        lacks. Raises CallError: BUDGET_EXHAUSTED, LEDGER_UNAVAILABLE, UNPRICED."""
+        share = hold.share(plan.targets[: self._max_attempts])
+        targets, whole = billed_targets(plan, self._max_attempts), hold.request
+        if whole.rehearsal or not targets[0].rehearsal:  # else it bills nothing
+            needed_nano = self._dearest_nano(call, plan, targets, whole.currency)
+            await self._extend(share, needed_nano, call, plan)
+        return share
+
+    def give_back(self, share: Hold) -> None:
+        """A part is over, and what it was charged is known."""
+        share.give_back()
 
     async def cover(self, journey: Journey, target: Target, beside: Target | None = None) -> None:
         """See to it that what is left of the hold is enough for an attempt, and for another one
@@ -95,14 +106,25 @@ class Purse:
         if target.rehearsal and not hold.request.rehearsal:
             return  # it bills nothing
         missing_nano = self._bounds_nano(journey, target, beside) - hold.room_nano
-        if missing_nano <= 0:
+        if missing_nano > 0:
+            assert journey.plan is not None
+            await self._extend(hold, missing_nano, journey.call, journey.plan)
+
+    async def _extend(self, hold: Hold, missing_nano: int, call: Call, plan: Plan) -> None:
+        """More for a hold; a share takes what the whole has to spare before the ledger is asked."""
+        drawn_nano = hold.draw(missing_nano)
+        lacking_nano = missing_nano - drawn_nano
+        if not lacking_nano:
             return
-        more = hold.request._replace(amount_nano=missing_nano, extends=True)
-        verdict = await self._ledger.hold(more)
-        if isinstance(verdict, Refused):
-            raise _refused(verdict, journey.call)
-        amount_nano = hold.request.amount_nano + missing_nano
-        hold.request = hold.request._replace(amount_nano=amount_nano)
+        try:
+            more = hold.request._replace(amount_nano=lacking_nano, extends=True)
+            verdict = await self._ledger.hold(more)
+            if isinstance(verdict, Refused):
+                raise refused(verdict, call, plan.part)
+        except BaseException:
+            hold.put_back(drawn_nano)
+            raise
+        hold.grow(lacking_nano)
 
     def _bounds_nano(self, journey: Journey, *targets: Target | None) -> int:
         """Of attempts at all of these, in the hold's currency."""
@@ -143,15 +165,15 @@ class Purse:
     def _charged(self, hold: Hold, bill: Bill | None) -> Bill | None:
         if bill is not None and bill.cost_nano:
             currency = hold.request.currency
-            hold.charged_nano += self._rate.convert(bill.cost_nano, bill.currency, currency)
+            hold.charge(self._rate.convert(bill.cost_nano, bill.currency, currency))
         return bill
 
     def _closing(self, request: HoldRequest, record: CallRecord) -> Closing:
         baseline = self._baselines.get(record.task)
         cost: Money | None = None
-        if baseline is not None:  # of a failed call too: it would have cost nothing there
+        if baseline is not None and not nothing_sent(record):
             price = self._prices.price(baseline)
-            cost = price.cost(record.usage, record.started_at_s) if price else None
+            cost = baseline_cost(price, record) if price else None
         return closing_of(request, record, baseline.public_model if baseline else None, cost)
 
     def _closing_of_replay(self, record: CallRecord) -> Closing:
@@ -169,22 +191,51 @@ class Purse:
         return closing_of(nothing, record, None, None)
 
     def hold_for(self, call: Call, plan: Plan) -> HoldRequest:
-        """The hold for the dearest of the targets that may be tried.
+        """The hold for the dearest of the targets that may be tried; for a call that is cut, the
+        sum of those for its parts.
 
         Raises CallError: UNPRICED; INVALID_REQUEST for more money than any call should cost.
         """
-        paid = billed_targets(plan, self._max_attempts)
-        currency = self._currency(paid[0])
-        bounds = [self._bound_nano(call, plan, target, currency) for target in paid]
-        amount_nano = max(bounds)
+        if plan.parts:
+            billed = self._billed(plan.parts)
+            first = billed[0].targets[0]
+            amount_nano = self._sum_nano(billed, self._currency(first))
+        else:
+            targets = billed_targets(plan, self._max_attempts)
+            first = targets[0]
+            amount_nano = self._dearest_nano(call, plan, targets, self._currency(first))
+        return self._request(call, plan, first, amount_nano)
+
+    async def _hold_for_parts(self, call: Call, plan: Plan) -> HoldRequest:
+        """The same with pauses, in which others are served: there may be thousands of parts."""
+        billed, amount_nano = self._billed(plan.parts), 0
+        first = billed[0].targets[0]
+        currency = self._currency(first)
+        for at in range(0, len(billed), PARTS_AT_ONCE):
+            amount_nano += self._sum_nano(billed[at : at + PARTS_AT_ONCE], currency)
+            await asyncio.sleep(0)
+        return self._request(call, plan, first, amount_nano)
+
+    def _billed(self, parts: Sequence[Part]) -> list[_Billed]:
+        """The parts that are paid for. Those that only stand-ins can answer cost nothing beside
+        others, and are rehearsed where there are no others."""
+        asked = [
+            _Billed(call, plan, billed_targets(plan, self._max_attempts)) for call, plan in parts
+        ]
+        return [part for part in asked if not part.targets[0].rehearsal] or asked
+
+    def _sum_nano(self, parts: Sequence[_Billed], currency: str) -> int:
+        return sum([self._dearest_nano(*part, currency) for part in parts])
+
+    def _dearest_nano(
+        self, call: Call, plan: Plan, targets: Sequence[Target], currency: str
+    ) -> int:
+        return max([self._bound_nano(call, plan, target, currency) for target in targets])
+
+    def _request(self, call: Call, plan: Plan, first: Target, amount_nano: int) -> HoldRequest:
+        currency = self._currency(first)
         if amount_nano > MAX_HOLD_NANO:
-            raise CallError(
-                Outcome.INVALID_REQUEST,
-                f"this call could cost up to {currency} {amount(amount_nano)}, and none may cost "
-                f"more than {amount(MAX_HOLD_NANO)}; ask for fewer or shorter answers (n, "
-                "max_tokens)",
-                param="n" if call.body.get("n") else "max_tokens",
-            )
+            raise too_dear(call, plan, Money(amount_nano, currency), MAX_HOLD_NANO)
         return HoldRequest(
             id=call.id,
             place=place_of(call.caller, plan.task),
@@ -192,8 +243,8 @@ class Purse:
             amount_nano=amount_nano,
             currency=currency,
             rate=self._rate,
-            rehearsal=paid[0].rehearsal,
-            about=about(call, plan, paid[0]),
+            rehearsal=first.rehearsal,
+            about=about(call, plan, first),
             parent=call.admitted_hold,
         )
 
@@ -202,12 +253,7 @@ class Purse:
         if price is None:
             if target.rehearsal:
                 return 0
-            raise CallError(
-                Outcome.UNPRICED,
-                f"no price is known for {target.name}, and nothing is sent that cannot be priced; "
-                f"give it `price:` in the configuration ('daobo prices {target.name}' says more)",
-                param="model",
-            )
+            raise unpriced(target)
         return self._rate.convert(
             call_bound_nano(price, call, plan, target), price.currency, currency
         )
@@ -232,13 +278,4 @@ def place_of(caller: Caller, task: str | None) -> Place:
         caller.key_id,
         caller.user,
         task,
-    )
-
-
-def _refused(verdict: Refused, call: Call) -> CallError:
-    advice = "" if call.asked_output_tokens else " A lower max_tokens makes a call need less."
-    return CallError(
-        Outcome.BUDGET_EXHAUSTED,
-        f"nothing was sent: {verdict.message}{advice}",
-        retry_after_s=verdict.retry_after_s(call.started_at_s),
     )

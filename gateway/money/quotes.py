@@ -9,18 +9,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from itertools import chain
 from typing import NamedTuple
 
 from gateway.errors import CallError, Outcome
-from gateway.ledger import CURRENCIES, ExchangeRate, HoldRequest, Place
+from gateway.ledger import CURRENCIES, ExchangeRate, HoldRequest, Line, Place
 from gateway.quote import Asked, Candidate, Quote, QuotedCall, Range, total
-from gateway.schema import Call, Plan, Target
+from gateway.schema import Call, Part, Plan, Target
 
 from .bounds import billed_targets, call_bound_nano, most_of
-from .likely import expect, text_range
+from .likely import expect, text_range, together
 from .media_quotes import MediaQuoter, unpriced
 from .prices import PriceBook
 from .purse import place_of
+from .token_price import ROUNDING_METER
 
 LARGEST_NANO = (1 << 62) - 1
 """What the ledger can count; some four and a half thousand million units."""
@@ -59,7 +62,8 @@ class Quoter:
         known: dict[tuple[object, ...], QuotedCall] = {}
         calls = []
         for entry in asked:
-            alike = (entry.call.endpoint, entry.call.caller, entry.call.task_hint, _key(entry.call))
+            call = entry.call
+            alike = (call.endpoint, call.caller, call.task_hint, call.chunking, _key(call))
             if alike not in known:
                 known[alike] = self._located(entry)
             calls.append(known[alike]._replace(asked=entry))
@@ -82,28 +86,35 @@ class Quoter:
             if error.outcome is not Outcome.UNPRICED:
                 raise
             raise unpriced(error.message) from None
-        targets = billed_targets(plan, planning.max_attempts)
-        estimated = planning.input_tokens(call)
-        candidates = tuple(self._text_candidate(call, plan, t, estimated) for t in targets)
+        parts = plan.parts or (Part(call, plan),)
+        targets = billed_targets(parts[0].plan, planning.max_attempts)
+        estimated = [planning.input_tokens(part.call) for part in parts]
+        candidates = tuple(self._text_candidate(parts, target, estimated) for target in targets)
         return self._quoted(entry, candidates, plan.task, plan.reason, held)
 
     def _text_candidate(
-        self, call: Call, plan: Plan, target: Target, estimated_input: int
+        self, parts: Sequence[Part], target: Target, estimated_input: Sequence[int]
     ) -> Candidate:
+        """Of a call that is cut, all parts; of another, the one that it is."""
         price = self._prices.price(target.stands_for or target)
         if price is None:  # a stand-in for nobody
             nothing = Range(0, 0, 0)
             return Candidate(target.name, "USD", nothing, (), "", "it bills nothing", True)
-        expected = expect(call, plan, target, estimated_input)
-        bound_nano = call_bound_nano(price, call, plan, target)
-        at_s = call.started_at_s
+        at_s = parts[0].call.started_at_s
+        expected = [
+            expect(*part, target, tokens)
+            for part, tokens in zip(parts, estimated_input, strict=True)
+        ]
+        bounds = [call_bound_nano(price, *part, target) for part in parts]
+        lines = [price.bound_lines(most_of(*part, target), at_s) for part in parts]
+        ranges = map(partial(text_range, price, at_s=at_s), expected, bounds)
         return Candidate(
             target.name,
             price.currency,
-            text_range(price, expected, bound_nano, at_s),
-            price.bound_lines(most_of(call, plan, target), at_s),
+            total(ranges),
+            lines[0] if len(lines) == 1 else _added_up(lines, sum(bounds)),
             price.source,
-            expected.rule,
+            together(expected),
             target.rehearsal,
             target.stands_for.name if target.stands_for else None,
         )
@@ -184,6 +195,18 @@ def _in_common(places: Sequence[Place]) -> Place:
     """The levels that all places have and agree on."""
     levels = zip(*places, strict=True)
     return Place(*(level[0] if len(set(level)) == 1 else None for level in levels))
+
+
+def _added_up(of_parts: Sequence[Sequence[Line]], bound_nano: int) -> tuple[Line, ...]:
+    """The lines of several bounds by meter and rate; they add up to the sum of the bounds."""
+    quantities: Counter[tuple[str, int, int]] = Counter()
+    for line in chain.from_iterable(of_parts):
+        if line.meter != ROUNDING_METER:
+            quantities[line.meter, line.rate_nano, line.per] += line.quantity
+    lines = [Line(meter, count, *rate) for (meter, *rate), count in quantities.items()]
+    rounding_nano = bound_nano - sum(line.cost_nano for line in lines)
+    rounding = [Line(ROUNDING_METER, rounding_nano, 1, 1)] if rounding_nano else []
+    return (*lines, *rounding)
 
 
 def _warnings(calls: Sequence[QuotedCall], rehearsal: bool) -> tuple[str, ...]:

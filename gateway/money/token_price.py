@@ -16,6 +16,8 @@ from gateway.schema import TOKEN_CLASSES, Money, Usage
 TOKENS_PER_MTOK = 1_000_000
 SECONDS_PER_DAY = 86_400
 EVERY_DAY = frozenset(range(1, 8))
+ROUNDING_METER = "rounding"
+"""In a bound: what the lines of a bill may be rounded up by."""
 
 SUBSTITUTES: Mapping[str, str] = {
     "cache_read_tokens": "input_tokens",
@@ -154,7 +156,7 @@ class TokenPrice:
             Line("output_tokens", most.output_tokens, rate_out, TOKENS_PER_MTOK),
         ]
         rounding = self.bound_nano(most, at_s) - sum(line.cost_nano for line in sides)
-        lines = (*sides, Line("rounding", rounding, 1, 1))
+        lines = (*sides, Line(ROUNDING_METER, rounding, 1, 1))
         return tuple([line for line in lines if line.quantity and line.rate_nano])
 
     def _reached(self, most: Most, at_s: float) -> Sequence[Tier]:

@@ -32,11 +32,12 @@ FOCUS_COLUMNS = (
     "SkuPriceId", "SubAccountId", "SubAccountName", "SubAccountType", "Tags",
 )  # fmt: skip
 OWN_COLUMNS = (
-    "x_RequestId", "x_Attempt", "x_Meter", "x_StartedAt", "x_Task", "x_Tenant", "x_Season",
-    "x_Episode", "x_Scene", "x_Shot", "x_Key", "x_User", "x_RequestedModel", "x_PublicModel",
-    "x_RouteReason", "x_Outcome", "x_AttemptOutcome", "x_Estimated", "x_Clamped", "x_Recovered",
-    "x_Rehearsal", "x_BaselineModel", "x_BaselineCost", "x_BaselineCurrency", "x_CnyPerUsd",
-    "x_ExchangeRateDate", "x_ExchangeRateSource", "x_PriceSource",
+    "x_RequestId", "x_Attempt", "x_Part", "x_Meter", "x_StartedAt", "x_Task", "x_Tenant",
+    "x_Season", "x_Episode", "x_Scene", "x_Shot", "x_Key", "x_User", "x_RequestedModel",
+    "x_PublicModel", "x_RouteReason", "x_Outcome", "x_AttemptOutcome", "x_Estimated",
+    "x_Clamped", "x_Recovered", "x_Rehearsal", "x_BaselineModel", "x_BaselineCost",
+    "x_BaselineCurrency", "x_CnyPerUsd", "x_ExchangeRateDate", "x_ExchangeRateSource",
+    "x_PriceSource",
 )  # fmt: skip
 COLUMNS = (*FOCUS_COLUMNS, *OWN_COLUMNS)
 TAGS = ("tenant", "project", "season", "episode", "scene", "shot", "key", "user", "task")
@@ -119,6 +120,7 @@ def _attempt_cells(entry: Entry, attempt: AttemptRow) -> Cells:
         "ResourceName": attempt.model,
         "ResourceType": "Model",
         "x_Attempt": str(attempt.number),
+        "x_Part": "" if attempt.part is None else str(attempt.part),
         "x_AttemptOutcome": attempt.outcome,
         "x_Estimated": _word(attempt.estimated),
         "x_Clamped": _word(attempt.clamped),

@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 
 from gateway.budget import QUARTER_S
+from gateway.errors import Outcome
 from gateway.ledger import MICRO
 from gateway.report import (
     TIMES,
@@ -44,7 +45,7 @@ from .tables import attempts, exchange_rates, holds, requests
 SHOT = ("tenant", "project", "season", "episode", "scene", "shot")
 _COLUMN = {"key": "key_id", "user": "user_id", "model": "public_model"}
 """Words of a report whose column has another name."""
-_SUCCEEDED = requests.c.outcome == "ok"
+_SUCCEEDED = requests.c.outcome == Outcome.OK.label
 _QUARTER = requests.c.started_us // literal_column(str(QUARTER_S * MICRO))
 
 
@@ -129,15 +130,19 @@ def _money(within: _Within) -> Select[Any]:
 def _parts(takes: Subquery) -> dict[str, ColumnElement[bool]]:
     """Which attempts count for each of ``Amounts`` but the total."""
     later = attempts.alias("later")
+    # The parts of a call follow each other, too; only what failed at one was tried again.
+    failed_part = and_(attempts.c.part.is_not(None), attempts.c.outcome != Outcome.OK.label)
     followed = exists().where(
-        later.c.request_id == attempts.c.request_id, later.c.number > attempts.c.number
+        later.c.request_id == attempts.c.request_id,
+        later.c.number > attempts.c.number,
+        or_(attempts.c.part.is_(None), and_(failed_part, later.c.part == attempts.c.part)),
     )
     return {
         "estimated": and_(attempts.c.estimated, not_(requests.c.recovered)),
         "recovered": requests.c.recovered,
         "clamped": attempts.c.clamped,
         "retries": followed,
-        "waste": not_(_SUCCEEDED),
+        "waste": or_(not_(_SUCCEEDED), and_(failed_part, not_(followed))),
         "unattributed": requests.c.project.is_(None),
         "shots": requests.c.shot.is_not(None),
         "retakes": takes.c.first_us < requests.c.started_us,

@@ -22,6 +22,9 @@ from sqlalchemy import (
 
 metadata = MetaData()
 
+_NUMBER = Integer().with_variant(SmallInteger(), "sqlite")
+"""Of an attempt. SQLite's integers have no width, whatever their type is called."""
+
 
 def _place() -> list[Column[str]]:
     """Where a call belongs, as the columns of ``gateway.ledger.Place``."""
@@ -109,7 +112,7 @@ attempts = Table(
     "attempts",
     metadata,
     Column("request_id", Text, primary_key=True),
-    Column("number", SmallInteger, primary_key=True),
+    Column("number", _NUMBER, primary_key=True),
     Column("provider", Text, nullable=False),
     Column("model", Text, nullable=False),
     Column("outcome", Text, nullable=False),
@@ -121,15 +124,17 @@ attempts = Table(
     Column("estimated", Boolean, nullable=False),
     Column("clamped", Boolean, nullable=False),
     Column("price", Text, nullable=False),
+    Column("part", Integer),
 )
-"""One row for each try at a target. cost_nano is charged, list_cost_nano is the sum of its ledger
-rows; they differ for rehearsals (cost 0) and where a bill was clamped to the hold."""
+"""One row for each try at a target; of a call that was cut, part says at which part of it.
+cost_nano is charged, list_cost_nano is the sum of its ledger rows; they differ for rehearsals
+(cost 0) and where a bill was clamped to the hold."""
 
 ledger = Table(
     "ledger",
     metadata,
     Column("request_id", Text, primary_key=True),
-    Column("attempt", SmallInteger, primary_key=True),
+    Column("attempt", _NUMBER, primary_key=True),
     Column("meter", Text, primary_key=True),
     Column("quantity", BigInteger, nullable=False),
     Column("rate_nano", BigInteger, nullable=False),

@@ -10,7 +10,7 @@ from gateway.config_limits import LimitRule
 from gateway.limits.buckets import Bucket, Take
 from gateway.limits.reserve import Reserve
 from gateway.limits.rules import MAX_KNOWN, Rules
-from gateway.schema import Call, Caller, Plan, Target
+from gateway.schema import Call, Caller, Part, Plan, Target
 
 TARGET = Target("openai", "gpt-9", "writer")
 RESERVED = 123
@@ -154,3 +154,34 @@ def test_a_large_body_is_counted() -> None:
 
 def test_embeddings_have_no_answer_to_reserve_for() -> None:
     assert reserved({}, 4000, 100, "embeddings") == 1001
+
+
+EVERYTHING = {
+    "key": "*", "requests_per_minute": 10, "tokens_per_minute": 500, "concurrency": 2,
+}  # fmt: skip
+
+
+def kinds(found: Any) -> list[str]:
+    return [take.bucket.kind for take in found]
+
+
+def test_a_call_that_is_cut_takes_its_place_and_each_part_a_request_and_tokens() -> None:
+    limited, part = rules(EVERYTHING), plan()._replace(part=1)
+    whole = plan()._replace(parts=(Part(call(), part), Part(call(), part._replace(part=2))))
+    assert kinds(limited.at_admission(call(), whole)) == ["concurrency"]
+    taken = limited.at_admission(call(), part)
+    assert kinds(taken) == ["requests", "tokens"]
+    assert [take.amount for take in taken] == [1, RESERVED]
+
+
+def test_a_part_is_counted_in_the_same_buckets_as_any_call() -> None:
+    limited = rules(EVERYTHING)
+    ordinary = names(limited.at_admission(call(), plan()))
+    part = names(limited.at_admission(call(), plan()._replace(part=1)))
+    assert part == [name for name in ordinary if "concurrency" not in name]
+
+
+def test_a_part_takes_of_the_limits_on_its_target_what_any_call_takes() -> None:
+    limited = rules({**EVERYTHING, "model": "writer"})
+    part = plan()._replace(part=1)
+    assert limited.at_target(call(), part, TARGET) == limited.at_target(call(), plan(), TARGET)

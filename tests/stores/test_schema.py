@@ -98,6 +98,22 @@ def test_a_database_of_the_first_version_is_brought_up_to_date_with_its_rows(
     assert rows == [("req_1", "", 0, None)]
 
 
+def test_attempts_of_the_second_version_are_at_no_part_and_may_be_many(ledger_url: str) -> None:
+    make_the_first_version(ledger_url)
+    connection = connect(ledger_url)
+    connection.execute(
+        "INSERT INTO attempts VALUES ('req_1', 1, 'acme', 'm', 'ok', 5, FALSE, 'USD', 3, 3, FALSE, "
+        "FALSE, 'a list')"
+    )
+    prepare(ledger_url)
+    assert connection.execute("SELECT number, part FROM attempts") == [(1, None)]
+    many = "UPDATE attempts SET number = 100000, part = 9999"
+    connection.execute(many)
+    connection.execute("INSERT INTO ledger VALUES ('req_1', 100000, 'm', 1, 3, 1, 3)")
+    assert connection.execute("SELECT number, part FROM attempts") == [(100_000, 9_999)]
+    connection.close()
+
+
 def test_a_migration_that_broke_off_can_be_done_again(ledger_url: str) -> None:
     make_the_first_version(ledger_url)
     connection = connect(ledger_url)

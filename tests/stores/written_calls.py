@@ -55,6 +55,7 @@ class Tried(NamedTuple):
     """Where it was clamped; else what the lines say, or 0 for a rehearsal."""
 
     price: str = "a price list (2026-11-22)"
+    part: int | None = None
 
     @property
     def list_nano(self) -> int:
@@ -147,4 +148,5 @@ def _attempt_row(request_id: str, number: int, tried: Tried) -> AttemptRow:
         estimated=tried.estimated,
         clamped=tried.charged_nano is not None,
         price=tried.price,
+        part=tried.part,
     )
