@@ -177,7 +177,7 @@ def _attempts(cells: Cells) -> Iterator[Metric]:
         attempts[labels] = attempts.get(labels, 0) + count
     yield counter(
         "daobo_attempts",
-        "Tries at upstreams; a call has one for each upstream it was sent to.",
+        "Tries at upstreams; a call has one for each upstream it, or a part of it, was sent to.",
         (*_MODEL, "outcome"),
         attempts,
     )
@@ -206,7 +206,7 @@ def _kept(cells: Cells) -> Iterator[Metric]:
 def _rare(cells: Cells) -> Iterator[Metric]:
     yield counter(
         "daobo_fallbacks",
-        "Calls answered by another target than the first that was tried.",
+        "Calls, or parts of calls, answered by another target than the first that was tried.",
         ("from_provider", "to_provider"),
         _events(cells, "fallback"),
     )
@@ -215,6 +215,18 @@ def _rare(cells: Cells) -> Iterator[Metric]:
         "Calls whose task was guessed, by the guess.",
         ("task",),
         _events(cells, "guess"),
+    )
+    yield counter(
+        "daobo_script_parts",
+        "Parts of calls that were cut, by what became of them.",
+        ("task", "result"),
+        _events(cells, "part"),
+    )
+    yield counter(
+        "daobo_script_flags",
+        "Doubts about answers that were put together of parts, and scenes that nobody answered.",
+        ("task",),
+        _events(cells, "flag"),
     )
     yield counter(
         "daobo_clamped_bills",

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from operator import attrgetter
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ import orjson
 import structlog
 
 from gateway.errors import Outcome
-from gateway.schema import TOKEN_CLASSES, Attempt, CallRecord, Usage
+from gateway.schema import TOKEN_CLASSES, Attempt, CallRecord, PartCounts, Usage
 
 from .line_writer import LineWriter
 from .redaction import MAX_TEXT_CHARS, redact, redact_value, redact_word
@@ -26,6 +27,8 @@ from .redaction import MAX_TEXT_CHARS, redact, redact_value, redact_word
 Format = Literal["json", "pretty", "auto"]
 Fields = MutableMapping[str, Any]
 
+MAX_ATTEMPTS = 20
+"""Of a call that was cut, in its line."""
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
 _OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z
@@ -99,8 +102,7 @@ class CallLog:
         self._render = render
 
     def __call__(self, record: CallRecord) -> None:
-        failed = record.outcome is not Outcome.OK
-        if not failed and self._level > LEVELS["info"]:
+        if self._level > LEVELS["info"] and _went_well(record):
             return
         fields = call_fields(record)
         if self._render is None:
@@ -117,7 +119,7 @@ def call_fields(record: CallRecord) -> dict[str, Any]:
     first_s = record.time_to_first_token_s
     fields: dict[str, Any] = {
         "timestamp": datetime.fromtimestamp(record.started_at_s + record.duration_s, UTC),
-        "level": "info" if outcome is Outcome.OK else "warning",
+        "level": "info" if _went_well(record) else "warning",
         "event": "call",
         "call_id": record.call_id,
         "endpoint": record.endpoint,
@@ -133,7 +135,7 @@ def call_fields(record: CallRecord) -> dict[str, Any]:
         "model": None if target is None else target.model,
         "rehearsal": target is not None and target.rehearsal,
         "stream": record.stream,
-        "attempts": [_attempt(attempt) for attempt in record.attempts],
+        "attempts": [_attempt(attempt) for attempt in _shown(record)],
         "tokens": _tokens(record.usage),
         "tokens_estimated": record.usage.estimated,
         "cost_nano": None if cost is None else cost.nano,
@@ -142,6 +144,8 @@ def call_fields(record: CallRecord) -> dict[str, Any]:
         "duration_s": int(record.duration_s * 1e6) / 1e6,
         "finish_reason": record.finish_reason,
     }
+    if record.parts is not None:
+        fields |= _parts(record, record.parts)
     if record.replayed:
         fields["replayed"] = record.replayed
         fields["saved_nano"] = record.list_cost.nano if record.list_cost else None
@@ -151,6 +155,27 @@ def call_fields(record: CallRecord) -> dict[str, Any]:
         fields["rehearsed_paid_model"] = True
         fields["list_cost_nano"] = record.list_cost.nano
     return fields
+
+
+def _went_well(record: CallRecord) -> bool:
+    return record.outcome is Outcome.OK and not record.flags
+
+
+def _shown(record: CallRecord) -> Sequence[Attempt]:
+    """Of a call that was cut, which may have thousands: the first of those that went wrong."""
+    if record.parts is None:
+        return record.attempts
+    wrong = (attempt for attempt in record.attempts if attempt.outcome is not Outcome.OK)
+    return list(islice(wrong, MAX_ATTEMPTS))
+
+
+def _parts(record: CallRecord, parts: PartCounts) -> Fields:
+    """Counts alone: what a flag says may be of the script."""
+    return {
+        "parts": parts._asdict(),
+        "flags": len(record.flags),
+        "attempts_made": len(record.attempts),
+    }
 
 
 def _tokens(usage: Usage) -> dict[str, int]:
@@ -169,6 +194,8 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "outcome": attempt.outcome.label,
         "duration_s": int(attempt.duration_s * 1e6) / 1e6,
     }
+    if attempt.part is not None:
+        fields["part"] = attempt.part
     if attempt.detail:
         fields["detail"] = redact(attempt.detail, MAX_TEXT_CHARS)
     return fields

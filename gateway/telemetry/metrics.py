@@ -15,7 +15,7 @@ from typing import cast
 
 from gateway.errors import Outcome
 from gateway.ledger import CURRENCIES, Closing
-from gateway.schema import TOKEN_CLASSES, CallRecord, Usage
+from gateway.schema import TOKEN_CLASSES, CallRecord, PartCounts, Usage
 
 from .cells import (
     ATTEMPTS,
@@ -36,6 +36,7 @@ from .cells import (
 )
 from .costs import CostTable
 from .exposition import render
+from .fallbacks import fallbacks
 from .names import ENDPOINTS, OTHER, Names
 from .readings import Readings
 
@@ -119,12 +120,14 @@ class Metrics(Readings):
             self._count_attempts(record)
         if target is not None:
             _count_tokens(cell, usage)
-        if record.stream and record.time_to_first_token_s is not None:
+        if record.stream and record.time_to_first_token_s is not None and record.parts is None:
             _count_stream(cell, record.time_to_first_token_s, duration_s, record.chunks)
         if record.replayed or record.missed:
             self._count_replay(record)
         if record.route_reason == GUESSED:
             self._count("guess", self._names.task(task) or OTHER)
+        if record.parts is not None:
+            self._count_parts(record.parts, len(record.flags), self._names.task(task) or "")
 
     def charge_recovered(self, closing: Closing) -> None:
         """Count what a call was charged whose process died: nobody has a record of it."""
@@ -173,8 +176,16 @@ class Metrics(Readings):
             bounded = Key(OTHER, OTHER, OTHER, OTHER, outcome, stream, rehearsal, estimated)
         return self._calls.setdefault(bounded, [0] * SIZE)
 
-    def _count(self, *name: str) -> None:
-        self._counts[name] = self._counts.get(name, 0) + 1
+    def _count(self, *name: str, by: int = 1) -> None:
+        self._counts[name] = self._counts.get(name, 0) + by
+
+    def _count_parts(self, parts: PartCounts, flags: int, task: str) -> None:
+        """Of a call that was cut."""
+        for result, count in zip(PartCounts._fields, parts, strict=True):
+            if count:
+                self._count("part", task, result, by=count)
+        if flags:
+            self._count("flag", task, by=flags)
 
     def _count_replay(self, record: CallRecord) -> None:
         """Whether there was a kept answer, and what it would have cost."""
@@ -182,8 +193,7 @@ class Metrics(Readings):
         self._count("cache", result)
         saved = record.list_cost
         if record.replayed and saved is not None and saved.nano:
-            event = ("saved", self._names.currency(saved.currency), result)
-            self._counts[event] = self._counts.get(event, 0) + saved.nano
+            self._count("saved", self._names.currency(saved.currency), result, by=saved.nano)
 
     def _count_attempts(self, record: CallRecord) -> None:
         names, target = self._names, record.target
@@ -200,10 +210,9 @@ class Metrics(Readings):
                     ),
                     bill,
                 )  # fmt: skip
-        kept = [a.target for a in record.attempts if a.outcome is not Outcome.HEDGE_LOST]
-        first = kept[0] if kept else record.attempts[0].target
-        if record.outcome is Outcome.OK and target is not None and target.name != first.name:
-            self._count("fallback", names.provider(first.provider), names.provider(target.provider))
+        if record.outcome is Outcome.OK and target is not None:
+            for first, last in fallbacks(record.attempts, target, record.parts is not None):
+                self._count("fallback", names.provider(first), names.provider(last))
 
 
 def _count_stream(cell: list[int], first_s: float, duration_s: float, chunks: int) -> None:

@@ -26,7 +26,7 @@ from gateway.limits.memory_buckets import MemoryBuckets
 from gateway.limits.turns import Pace
 from gateway.plugins import discover
 from gateway.provider_watch import ProviderWatch
-from gateway.schema import Attempt, Target
+from gateway.schema import Attempt, PartCounts, Target
 from gateway.target_watch import TargetWatch
 from gateway.telemetry.cells import merge
 from gateway.telemetry.exposition import render
@@ -64,6 +64,7 @@ def known() -> dict[str, set[str]]:
     retried = (billed(GOOD, guessed, Outcome.UPSTREAM_CUT), Attempt(CHEAP, Outcome.OK, 1.0))
     counting(draft(stream=True, time_to_first_token_s=0.1, chunks=5, attempts=retried))
     counting(draft(outcome=Outcome.UPSTREAM_CUT, route_reason="auto-classifier"))
+    counting(draft(parts=PartCounts(source=1), flags=("part 1 is the source's text",)))
     return {
         name: set().union(*(labels for labels, _ in found))
         for name, found in samples(
