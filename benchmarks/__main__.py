@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import history, measure, process_tree, report
+from . import history, measure, part_waves, process_tree, report, splitting
 from .servers import Cores, HarnessError, Server, gateway, nginx, upstream, wait_for_answer
 
 JSON_BODIES_BYTES = (1024, 32 * 1024)
@@ -30,12 +30,14 @@ class Lengths:
     stream_s: float
     latency_s: float
     starts: int
+    answer_s: float
+    """Of each part of a script."""
     limit_s: int
     """The whole run is given up after this."""
 
 
-FULL = Lengths(5, 3, 10.0, 20.0, 5, limit_s=240)
-QUICK = Lengths(1, 2, 3.0, 4.0, 3, limit_s=60)
+FULL = Lengths(5, 3, 10.0, 20.0, 5, 0.5, limit_s=360)
+QUICK = Lengths(1, 2, 3.0, 4.0, 3, 0.1, limit_s=120)
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,16 @@ PARTS: dict[str, Callable[[Bench], Any]] = {
 }
 
 
+def split(options: argparse.Namespace, folder: Path, cores: Cores) -> measure.Figures:
+    """Needs neither nginx nor the servers of the other parts."""
+    answer_s = (QUICK if options.quick else FULL).answer_s
+    waves = part_waves.measure(folder / "parts", cores, options.gateway, answer_s)
+    return splitting.measure() | {"wall": waves}
+
+
+ALL = (*PARTS, "split")
+
+
 def main() -> None:
     options = _options()
     signal.signal(signal.SIGTERM, _give_up)
@@ -111,14 +123,14 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", default=",".join(PARTS), help="some of these: %(default)s")
-    parser.add_argument("--quick", action="store_true", help="within a minute, less exact")
+    parser.add_argument("--only", default=",".join(ALL), help="some of these: %(default)s")
+    parser.add_argument("--quick", action="store_true", help="less exact, within two minutes")
     parser.add_argument("--no-history", action="store_true", help="print only")
     daobo = Path(sys.executable).with_name("daobo")
     parser.add_argument("--gateway", default=f"{daobo} serve", help="what comes before --config")
     options = parser.parse_args()
     options.only = options.only.split(",")
-    if unknown := set(options.only) - set(PARTS):
+    if unknown := set(options.only) - set(ALL):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     return options
 
@@ -128,10 +140,26 @@ def _give_up(number: int, frame: object) -> NoReturn:
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Start everything, measure what was asked for, stop everything."""
+    """Start what is needed, measure what was asked for, stop everything."""
     cores = Cores.of_this_machine()
+    record: dict[str, Any] = {
+        **history.circumstances(),
+        "full": not options.quick and set(options.only) == set(ALL),
+        "pinning": cores.described,
+    }
+    others_cpu_s, began_s = _others_cpu_s(), time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="daobo-bench-") as folder:
+        if set(options.only) & set(PARTS):
+            record |= _run_with_servers(options, Path(folder), cores)
+        if "split" in options.only:
+            _say("split")
+            record["split"] = split(options, Path(folder), cores)
+    elapsed_s = time.monotonic() - began_s
+    return {**record, "other_work_cores": (_others_cpu_s() - others_cpu_s) / elapsed_s}
+
+
+def _run_with_servers(options: argparse.Namespace, folder: Path, cores: Cores) -> dict[str, Any]:
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="daobo-bench-")))
         direct = stack.enter_context(upstream(folder, cores))
         proxy = stack.enter_context(nginx(folder, cores, direct.port))
         measured = stack.enter_context(gateway(folder, cores, direct.port, options.gateway))
@@ -141,28 +169,25 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             lengths, folder, cores, options.gateway, replace(direct, name="direct"), proxy, measured
         )
         try:
-            return _measure(bench, options.only, quick=options.quick)
+            return _measure(bench, options.only)
         except HarnessError as error:
             raise HarnessError(f"{error}\n{measured.last_words}") from None
 
 
-def _measure(bench: Bench, only: list[str], *, quick: bool) -> dict[str, Any]:
+def _measure(bench: Bench, only: list[str]) -> dict[str, Any]:
     measure.check_same_answer(bench.all_servers)
-    record: dict[str, Any] = {
-        **history.circumstances(),
-        "full": not quick and set(only) == set(PARTS),
-        "pinning": bench.cores.described,
-    }
+    record: dict[str, Any] = {}
     idle = measure.memory(bench.gateway)
-    others_cpu_s, began_s = _others_cpu_s(), time.monotonic()
     for part, take in PARTS.items():
         if part in only:
-            print(f"measuring {part} …", file=sys.stderr, flush=True)
+            _say(part)
             record[part] = take(bench)
-    elapsed_s = time.monotonic() - began_s
-    record["other_work_cores"] = (_others_cpu_s() - others_cpu_s) / elapsed_s
     measure.check_same_answer(bench.all_servers)
     return {**record, "memory": {"idle": idle, "after": measure.memory(bench.gateway)}}
+
+
+def _say(part: str) -> None:
+    print(f"measuring {part} …", file=sys.stderr, flush=True)
 
 
 def _others_cpu_s() -> float:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from . import split_report
 from .history import last_full_run
 
 JSON_GOAL = 6.0
@@ -43,7 +44,11 @@ def tables(run: dict[str, Any]) -> str:
     if "latency" in run:
         title = f"**{run['latency']['calls_per_s']} calls a second**, from the intended moment"
         parts += [title, table(_latency_rows(run["latency"]))]
-    parts += ["**Memory and start**", table(_process_rows(run))]
+    if "memory" in run:
+        parts += ["**Memory and start**", table(_process_rows(run))]
+    if "split" in run:
+        for title, rows in split_report.parts(run["split"]):
+            parts += [title, table(rows)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -233,12 +233,18 @@ def nginx(folder: Path, cores: Cores, upstream_port: int) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def gateway(folder: Path, cores: Cores, upstream_port: int, command: str) -> Iterator[Server]:
+def gateway(
+    folder: Path,
+    cores: Cores,
+    upstream_port: int,
+    command: str,
+    settings: Mapping[str, object] = _GATEWAY,
+) -> Iterator[Server]:
     """``command`` is what comes before ``--config``; the server is not yet ready to answer."""
     port = free_port()
     config = folder / "gateway.yaml"
     # JSON is YAML.
-    config.write_text(json.dumps(_GATEWAY).replace("{upstream_port}", str(upstream_port)))
+    config.write_text(json.dumps(settings).replace("{upstream_port}", str(upstream_port)))
     options = ["--config", str(config), "--port", str(port), "--admin-port", str(free_port())]
     full = [*shlex.split(command), *options, "--state", str(folder / "state")]
     environment = {"DAOBO_KEY": KEY, "no_proxy": "127.0.0.1"}

@@ -1,0 +1,74 @@
+"""The command ``daobo split``: how a script would be cut into parts, and what that would cost."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+
+from .cli_options import DEFAULT_STATE, Config, State, silent_gateway
+from .errors import CallError, ConfigError
+from .script_file import ScriptFile, read_script, write_parts
+from .split_plan import SplitPlan, plan_split
+from .split_table import show, split_object
+
+MIN_BUDGET_TOKENS = 50
+"""The same as the configuration's."""
+
+
+def split(
+    file: Annotated[str, typer.Argument(help="A script as text; - reads the standard input.")],
+    model: Annotated[
+        str | None, typer.Option("--model", help="A model, or a target: whose window and price.")
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option("--task", help="Whose models and rule of chunking; default: one that cuts."),
+    ] = None,
+    budget_tokens: Annotated[
+        int | None, typer.Option("--budget-tokens", help="Of script in a part at most.")
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option("--encoding", help="Of the file; default: UTF-8.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", help="Folder to write the parts to; they join to the file."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+    config: Config = None,
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Say how a script would be cut: parts, tokens, seams, cost. Asks nobody, sends nothing."""
+    gateway = silent_gateway(config, state)
+    try:
+        _check_budget(budget_tokens)
+        source = read_script(file, encoding)
+        plan = plan_split(gateway, source.text, model, task, budget_tokens)
+        if output is not None:
+            _write(plan, source, output)
+    except (CallError, ConfigError) as error:
+        sys.stderr.write(f"daobo: {error}\n")
+        raise typer.Exit(2) from None
+    if as_json:
+        text = orjson.dumps(split_object(plan, source), option=orjson.OPT_INDENT_2)
+        sys.stdout.buffer.write(text + b"\n")
+    else:
+        show(Console(highlight=False), plan, source)
+
+
+def _check_budget(budget_tokens: int | None) -> None:
+    if budget_tokens is not None and budget_tokens < MIN_BUDGET_TOKENS:
+        raise ConfigError(
+            f"--budget-tokens {budget_tokens} is too small: a part has {MIN_BUDGET_TOKENS} tokens "
+            "at least"
+        )
+
+
+def _write(plan: SplitPlan, source: ScriptFile, folder: Path) -> None:
+    bounds = [(piece.start, piece.end) for piece in plan.cut.pieces]
+    write_parts(folder, source.parts(bounds), Path(source.name).suffix or ".txt")
