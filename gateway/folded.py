@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 from .errors import CallError, Outcome
 from .folding import Folding
+from .framing import EventSplitter
 from .journey import Journey
 from .openai_wire import dump_object, load_object
-
-from .framing import EventSplitter
 
 
 class FoldingClient:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from gateway.framing import events_in
 from gateway.openai_wire import load_object
 from gateway.schema import Answer, ChatChunk
-
-from gateway.framing import events_in
 
 FILTERED = "content_filter"
 """The finish reason of an answer that was stopped for what it says."""

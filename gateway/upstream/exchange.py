@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from gateway.contracts import Client, Upstream, UpstreamResponse
 from gateway.errors import CallError, Outcome
+from gateway.folded import FoldingClient
 from gateway.folding import chunks_of
 from gateway.journey import Journey
 from gateway.ledger import Bill
@@ -27,7 +28,6 @@ from gateway.schema import (
 
 from .accounts import Account
 from .commitment import filtered_empty
-from gateway.folded import FoldingClient
 from .relay import Relay, Sink
 from .translation import Translation
 

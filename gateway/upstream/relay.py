@@ -19,11 +19,11 @@ import orjson
 
 from gateway.contracts import UpstreamResponse
 from gateway.errors import CallError, Outcome
+from gateway.framing import EventSplitter
 from gateway.journey import Journey
 from gateway.schema import ChatChunk, ChatRequest, Event, Timeouts
 
 from .commitment import FILTERED, finished_choices, says_something
-from gateway.framing import EventSplitter
 from .translation import Translation
 
 FAREWELL_S = 0.25

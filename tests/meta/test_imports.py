@@ -48,6 +48,7 @@ LAYER_OF = {
     **dict.fromkeys(["plugins", "app", "assembly", "cli", "greeting", "lifetime", "workers"], 5),
     **dict.fromkeys(["cli_prices", "cli_quote", "cli_budgets", "price_report", "price_words"], 5),
     **dict.fromkeys(["cli_options", "cli_reports", "report_table"], 5),
+    **dict.fromkeys(["cli_split", "script_file", "split_plan", "split_table"], 5),
     "money_watch": 5,
     **dict.fromkeys(["target_watch", "provider_watch", "connecting"], 5),
     "answer_archive": 5,

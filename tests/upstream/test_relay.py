@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import CallError, Outcome
+from gateway.framing import EventSplitter
 from gateway.journey import Journey
 from gateway.plugins import discover
 from gateway.schema import Call, Caller, ChatRequest, Timeouts
-from gateway.framing import EventSplitter
 from gateway.upstream.relay import Relay
 from gateway.upstream.translation import Translation
 
