@@ -1,4 +1,4 @@
-"""Makes the files in ``gateway/chunking/vocabularies``; for development only.
+"""Makes the files in ``gateway/chunking/counting/vocabularies``; for development only.
 
     python -m benchmarks.pack_vocabularies O200K VOCABULARIES
 
@@ -18,7 +18,7 @@ from typing import Any
 
 from kitoken import Kitoken
 
-OUT = Path(__file__).resolve().parent.parent / "gateway" / "chunking" / "vocabularies"
+OUT = Path(__file__).resolve().parent.parent / "gateway" / "chunking" / "counting" / "vocabularies"
 O200K_SHA256 = "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d"
 """As stated in tiktoken 0.14.0, ``tiktoken_ext/openai_public.py`` (read 2026-11-23)."""
 SOURCES = {

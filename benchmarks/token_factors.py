@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 from kitoken import Kitoken
 
-from gateway.chunking.model_families import wide_share
-from gateway.chunking.vocabulary import Vocabulary, vocabulary_of
+from gateway.chunking.counting.model_families import wide_share
+from gateway.chunking.counting.vocabulary import Vocabulary, vocabulary_of
 from tests.chunking.scripts import STYLES, write_script
 
 VOCABULARIES = ("o200k_base", "deepseek_v3", "qwen3_5", "glm4_5")

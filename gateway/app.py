@@ -21,7 +21,7 @@ from aiohttp import web
 
 from .answer_archive import AnswerArchive
 from .assembly import Permanent, Rooms, build_rooms
-from .chunking.places import Places
+from .chunking.answering.places import Places
 from .config import LoadedConfig
 from .config_file import disabled_plugins, load_config
 from .connecting import Connected

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from .answers.answers import Answers, Archive
 from .answers.keys import is_deterministic
-from .chunking.kept_parts import PartStore
+from .chunking.answering.kept_parts import PartStore
+from .chunking.answering.places import Places
 from .chunking.mapper import Mapper
-from .chunking.places import Places
 from .chunking.room import Room
 from .chunking.tokens import estimate_chat_tokens, estimate_embedding_tokens
 from .config import GatewayConfig, LoadedConfig, ModelConfig

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from .app import Gateway
 from .assembly import View
-from .chunking.cutter import Cutter
-from .chunking.cutting import Cut
-from .chunking.frame import find_script
+from .chunking.planning.cutter import Cutter
+from .chunking.planning.cutting import Cut
+from .chunking.planning.frame import find_script
 from .chunking.tokens import count_chat
 from .chunking.window import Measure
 from .config_chunking import ChunkingConfig

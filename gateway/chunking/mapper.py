@@ -12,20 +12,20 @@ from gateway.errors import CallError, Outcome
 from gateway.journey import Journey
 from gateway.schema import Part
 
-from .asking import Asking, Send, WholeCallFails
-from .kept_parts import KeptParts, PartStore
+from .answering.asking import Asking, Send, WholeCallFails
+from .answering.kept_parts import KeptParts, PartStore
+from .answering.part_work import PartWork
+from .answering.places import Places
+from .answering.reduce import Reduction
+from .answering.side_by_side import side_by_side
+from .answering.tally import PartFacts, Tally, label
+from .answering.whole import Whole
 from .merge import Merged, Ordering, StreamedAnswer, WholeAnswer
-from .part_work import PartWork
-from .places import Places
-from .reduce import Reduction
 from .script import Piece
-from .side_by_side import side_by_side
-from .tally import PartFacts, Tally, label
 from .verify import sections_of
-from .whole import Whole
 
 if TYPE_CHECKING:
-    from .cutting import Cut
+    from .planning.cutting import Cut
 
 
 class Mapper:

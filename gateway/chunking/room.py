@@ -18,9 +18,9 @@ from gateway.errors import CallError, Outcome
 from gateway.journey import Journey
 from gateway.schema import Call, Plan, Target
 
-from .cutter import Cutter
-from .frame import why_whole
-from .sizes import ANSWER_SLACK_TOKENS
+from .planning.cutter import Cutter
+from .planning.frame import why_whole
+from .planning.sizes import ANSWER_SLACK_TOKENS
 from .tokens import counter_for
 from .window import Measure, surely_fits, too_long, too_small
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections import deque
 
-from . import fountain
-from .forms import Form, Heading
-from .headings import MAX_HEADING_CHARS, read_heading
-from .lines import BLANKS, LINE, NAME_AT, Beginning, is_field, read_speech, speech
+from .parsing import fountain
+from .parsing.forms import Form, Heading
+from .parsing.headings import MAX_HEADING_CHARS, read_heading
+from .parsing.lines import BLANKS, LINE, NAME_AT, Beginning, is_field, read_speech, speech
+from .parsing.sequences import Found, decide
 from .script import Conventions, Kind, Script, Span
-from .sequences import Found, decide
 
 _LOOK_BACK_CHARS = 256
 _BOXES = ("【", "[", "［", "〖", "〔")

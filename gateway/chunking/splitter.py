@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from .packing import Row, even_cut, pack
 from .script import Piece, Script, Seam
-from .seams import (
+from .splitting.packing import Row, even_cut, pack
+from .splitting.seams import (
     Finder,
     between_blocks,
     between_characters,
@@ -22,8 +22,8 @@ from .seams import (
     between_sections,
     between_sentences,
 )
+from .splitting.weighing import weigh
 from .tokens import Counter
-from .weighing import weigh
 
 _STEPS_IN_BUDGET = 16
 """Between characters, cuts are possible in steps of so many characters to a budget of tokens."""

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from gateway.schema import Target
 
-from .model_families import counter_of
+from .counting.model_families import counter_of
 
 LOOP_BYTES = 4_096
 """Texts up to this may be counted on the event loop (half a millisecond), once the counter is

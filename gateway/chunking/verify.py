@@ -9,13 +9,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 
-from .asked import Asked
-from .faults import Checked, Fault, FaultKind
-from .mending import Mended, unwrapped, without_thinking
-from .phrases import REFUSAL
-from .reading import Reading
+from .checking.asked import Asked
+from .checking.faults import Checked, Fault, FaultKind
+from .checking.mending import Mended, unwrapped, without_thinking
+from .checking.phrases import REFUSAL
+from .checking.reading import Reading
+from .checking.squeezing import first_line, squeezed, with_newlines
 from .script import Script, Section
-from .squeezing import first_line, squeezed, with_newlines
 
 __all__ = ["Checked", "Fault", "FaultKind", "check", "sections_of"]
 

@@ -12,8 +12,8 @@ from gateway.config_chunking import ChunkingConfig
 from gateway.errors import CallError, Outcome
 from gateway.schema import Call, Plan, Target
 
-from .frame import Frame, find_script
-from .sizes import (
+from .planning.frame import Frame, find_script
+from .planning.sizes import (
     ANSWER_SHARE,
     ANSWER_SLACK_TOKENS,
     SHORT_ANSWER_TOKENS,

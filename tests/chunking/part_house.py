@@ -10,11 +10,11 @@ from typing import Any
 
 import orjson
 
-from gateway.chunking.cutter import Cutter
-from gateway.chunking.cutting import Cut
-from gateway.chunking.kept_parts import PartStore
+from gateway.chunking.answering.kept_parts import PartStore
+from gateway.chunking.answering.places import Places
 from gateway.chunking.mapper import Mapper
-from gateway.chunking.places import Places
+from gateway.chunking.planning.cutter import Cutter
+from gateway.chunking.planning.cutting import Cut
 from gateway.chunking.window import Measure
 from gateway.config_chunking import ChunkingConfig
 from gateway.contracts import Client

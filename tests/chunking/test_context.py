@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.chunking.characters import characters_in
-from gateway.chunking.context import Context
+from gateway.chunking.planning.characters import characters_in
+from gateway.chunking.planning.context import Context
 from gateway.chunking.screenplay import parse
 from gateway.chunking.script import Script
 from gateway.config_chunking import ChunkingConfig, ContextConfig

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.chunking.cutting import Cut
-from gateway.chunking.frame import Frame, find_script, why_whole
-from gateway.chunking.sizes import Sizes
+from gateway.chunking.planning.cutting import Cut
+from gateway.chunking.planning.frame import Frame, find_script, why_whole
+from gateway.chunking.planning.sizes import Sizes
 from gateway.chunking.tokens import count_chat
 from gateway.config_chunking import ChunkingConfig
 from gateway.schema import Caller, Plan, Target

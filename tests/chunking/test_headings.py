@@ -2,9 +2,9 @@
 
 import pytest
 
-from gateway.chunking.forms import unwrap
-from gateway.chunking.headings import read_heading
-from gateway.chunking.numerals import number_of
+from gateway.chunking.parsing.forms import unwrap
+from gateway.chunking.parsing.headings import read_heading
+from gateway.chunking.parsing.numerals import number_of
 from gateway.chunking.screenplay import parse
 from gateway.chunking.script import Kind
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.answer_archive import PartArchive
 from gateway.answers.memory import MemoryKeeper
-from gateway.chunking.kept_parts import KeptPart, Text, pack, unpack
+from gateway.chunking.answering.kept_parts import KeptPart, Text, pack, unpack
 from gateway.config_chunking import ChunkingConfig
 from gateway.errors import CallError, Outcome
 from gateway.schema import PartCounts, Target

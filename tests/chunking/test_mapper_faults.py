@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.chunking import asking, part_work
+from gateway.chunking.answering import asking, part_work
 from gateway.config_chunking import ChunkingConfig
 from gateway.errors import CallError, Outcome
 from gateway.schema import PartCounts

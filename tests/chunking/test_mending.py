@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway.chunking.faults import FaultKind
-from gateway.chunking.mending import unwrapped
+from gateway.chunking.checking.faults import FaultKind
+from gateway.chunking.checking.mending import unwrapped
 
 SOURCE = """第1集
 1-1 日 内 便利店

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.chunking.places import Places
+from gateway.chunking.answering.places import Places
 
 
 class Hall:

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from gateway.chunking.lines import LINE
+from gateway.chunking.parsing.lines import LINE
 from gateway.chunking.screenplay import parse
 
 LONG_WORK = {

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from gateway.chunking.sentences import harmless_cut, sentence_ends
+from gateway.chunking.splitting.sentences import harmless_cut, sentence_ends
 
 
 def sentences(text: str) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.chunking.script import Kind, Script, Span
 from gateway.chunking.splitter import split
-from gateway.chunking.weighing import SLICE_CHARS
+from gateway.chunking.splitting.weighing import SLICE_CHARS
 
 from .counting import PlainCounter
 

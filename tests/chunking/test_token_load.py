@@ -9,8 +9,8 @@ from random import Random
 
 import pytest
 
-from gateway.chunking.model_families import counter_of
-from gateway.chunking.vocabulary import Vocabulary, vocabulary_of
+from gateway.chunking.counting.model_families import counter_of
+from gateway.chunking.counting.vocabulary import Vocabulary, vocabulary_of
 
 from .scripts import write_script
 

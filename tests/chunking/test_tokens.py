@@ -14,20 +14,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.chunking.model_families import counter_of, families
-from gateway.chunking.tokens import (
-    IMAGE_TOKENS,
-    MESSAGE_OVERHEAD_TOKENS,
-    count_chat,
-    counter_for,
-)
-from gateway.chunking.vocabulary import (
+from gateway.chunking.counting.model_families import counter_of, families
+from gateway.chunking.counting.vocabulary import (
     BLOCK_CHARS,
     Vocabulary,
     batches,
     blocks,
     vocabulary_of,
     well_formed,
+)
+from gateway.chunking.tokens import (
+    IMAGE_TOKENS,
+    MESSAGE_OVERHEAD_TOKENS,
+    count_chat,
+    counter_for,
 )
 from gateway.schema import Target
 
@@ -39,7 +39,7 @@ REFERENCES: dict[str, list[dict[str, Any]]] = json.loads(
 O200K = vocabulary_of("o200k_base")
 QWEN = vocabulary_of("qwen3_5")
 VOCABULARIES = (O200K, vocabulary_of("deepseek_v3"), QWEN, vocabulary_of("glm4_5"))
-FOLDER = Path(__file__).parents[2] / "gateway" / "chunking" / "vocabularies"
+FOLDER = Path(__file__).parents[2] / "gateway" / "chunking" / "counting" / "vocabularies"
 
 each_vocabulary = pytest.mark.parametrize("vocabulary", VOCABULARIES, ids=lambda v: v.name)
 
@@ -200,7 +200,7 @@ def test_threads_that_load_and_count_may_come_and_go() -> None:
     code = (
         "import sys\n"
         "from threading import Thread\n"
-        "from gateway.chunking.model_families import counter_of\n"
+        "from gateway.chunking.counting.model_families import counter_of\n"
         "counters = [counter_of(model) for model in ('gpt-5', 'deepseek-v4')]\n"
         "assert not any(counter.is_loaded for counter in counters)\n"
         "assert 'kitoken' not in sys.modules\n"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.chunking.front import asks_for_translation, without_instructions
+from gateway.chunking.checking.front import asks_for_translation, without_instructions
 from gateway.chunking.verify import FaultKind
 
 from .answers_to_parts import Asked, mended, missing, open_faults

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.chunking.numbers import changed_numbers, numbers_of
+from gateway.chunking.checking.numbers import changed_numbers, numbers_of
 
 from .script_words import hanzi
 

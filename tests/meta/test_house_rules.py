@@ -18,7 +18,10 @@ EVERY_MODULE = pytest.mark.parametrize(
 )
 
 TASKS_OF_THEIR_OWN: Mapping[tuple[str, str], str] = {
-    ("gateway.chunking.side_by_side", "create_task"): "parts of a call, in a group; ended with it",
+    (
+        "gateway.chunking.answering.side_by_side",
+        "create_task",
+    ): "parts of a call, in a group; ended with it",
     ("gateway.answers.outliving", "ensure_future"): "calls that others wait for; ended by its room",
     ("gateway.upstream.hedging", "ensure_future"): "attempts of a race; ended when it is over",
     ("gateway.limits.redis_buckets", "ensure_future"): "settles and renews; ended by close",

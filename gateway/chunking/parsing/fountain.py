@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from gateway.chunking.script import Kind
+
 from .forms import MARKS, Form, Heading, unwrap
 from .scene_settings import End, end_of
-from .script import Kind
 
 _PREFIX = re.compile(
     r"(INT\.?/EXT|EXT\.?/INT|INT|EXT|EST|I/E|E/I)(?:[. /]|(?=[\u3400-\u9fff]))[. ]*(?=\S)", re.I

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from gateway.chunking.script import Kind
+
 from .english_headings import read_english
 from .forms import MARKS, Form, Heading, unwrap
 from .lines import BLANKS
 from .numerals import DIGITS, NUMERAL, number_of
 from .scene_settings import End, end_of, is_time_like
-from .script import Kind
 
 MAX_HEADING_CHARS = 200
 _MAX_TITLE_CHARS = 40

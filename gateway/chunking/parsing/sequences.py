@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from gateway.chunking.script import Conventions, Kind
+
 from .forms import Form, Heading
-from .script import Conventions, Kind
 
 _LEAST = 3
 _SHARE = 0.8

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.chunking.script import Kind, Script, Section
 from gateway.journey import Journey
 from gateway.schema import PartCounts, Target
-
-from .script import Kind, Script, Section
 
 MAX_FLAGS = 100
 """Sentences that a record keeps; the answer's own field lists all."""

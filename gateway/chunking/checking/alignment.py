@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
+from gateway.chunking.screenplay import parse
+from gateway.chunking.script import Kind
+
 from .asked import Asked, Key, key_of
 from .likeness import ALIKE, MORE_ALIKE, Pair, is_plainly_of, likeness, pairs_of
 from .phrases import RULE
-from .screenplay import parse
-from .script import Kind
 from .squeezing import MAX_HEADING_CHARS, first_bone, lines_of, skeleton, squeezed
 
 MAX_NAMESAKE_PAIRS = 100

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from gateway.chunking.script import Piece, Section
+from gateway.chunking.verify import Checked, Fault, FaultKind, check, sections_of
 from gateway.errors import CallError, Outcome
 from gateway.schema import Part
 
 from .kept_parts import KeptPart, Text
 from .part_client import PartClient
-from .script import Piece, Section
 from .stretches import Doubt, Reply, Stretch, doubts_of, runs, with_bare_headings
 from .tally import PartFacts
-from .verify import Checked, Fault, FaultKind, check, sections_of
 from .whole import Whole
 
 MAX_ASKS = 3

@@ -8,17 +8,17 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from gateway.chunking.merge import Ordering
+from gateway.chunking.script import Section
 from gateway.journey import Journey
 from gateway.schema import Target
 
 from .asking import Asking
 from .kept_parts import KeptParts
-from .merge import Ordering
-from .script import Section
 from .tally import Tally, label
 
 if TYPE_CHECKING:
-    from .cutting import Cut
+    from gateway.chunking.planning.cutting import Cut
 
 T = TypeVar("T")
 TAIL_CHARS = 4000

@@ -8,6 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from gateway.chunking.screenplay import parse
+from gateway.chunking.script import Script
+from gateway.chunking.splitter import split
+from gateway.chunking.tokens import Counter, count_chat, counter_for
+from gateway.chunking.window import Measure, answer_cap, too_small
 from gateway.config_chunking import ChunkingConfig
 from gateway.errors import CallError, Outcome
 from gateway.schema import Plan, Target
@@ -15,12 +20,7 @@ from gateway.schema import Plan, Target
 from .context import Context
 from .cutting import Cut
 from .frame import Frame
-from .screenplay import parse
-from .script import Script
 from .sizes import MIN_PART_TOKENS, UNBOUNDED, Sizes, largest_part
-from .splitter import split
-from .tokens import Counter, count_chat, counter_for
-from .window import Measure, answer_cap, too_small
 
 MAX_PARTS = 10_000
 SAMPLE_CHARS = 8_000

@@ -10,7 +10,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from itertools import islice, pairwise
 
-from .script import Kind, Script, Seam, Section, Span
+from gateway.chunking.script import Kind, Script, Seam, Section, Span
+
 from .sentences import harmless_cut, sentence_ends
 
 Place = tuple[int, Seam]

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .script import Seam
+from gateway.chunking.script import Seam
 
 _INNER = tuple(seam for seam in Seam if seam is not Seam.END)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
+from gateway.chunking.script import Kind
+
 from .forms import Form, Heading
 from .lines import BLANKS
 from .numerals import ENGLISH_NUMERAL, number_of
-from .script import Kind
 
 _MAX_TITLE_CHARS = 80
 _ENGLISH = re.compile(

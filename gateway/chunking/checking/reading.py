@@ -6,6 +6,8 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from functools import cached_property
 
+from gateway.chunking.script import Kind
+
 from .alignment import Division, Found, align, divide
 from .asked import Asked, Key
 from .composing import composed
@@ -13,7 +15,6 @@ from .faults import Checked, Fault, FaultKind
 from .front import asks_for_translation, instructions_in, without_instructions
 from .likeness import ALIKE, MORE_ALIKE, is_plainly_of, likeness
 from .mending import shown
-from .script import Kind
 from .soundness import LONGEST, SHORTEST, findings
 from .squeezing import lines_of, squeezed, squeezed_lines
 

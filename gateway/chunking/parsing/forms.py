@@ -5,8 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+from gateway.chunking.script import Kind
+
 from .lines import BLANKS
-from .script import Kind
 
 
 class Form(StrEnum):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import count
 
-from .tokens import Counter, estimate_tokens
+from gateway.chunking.tokens import Counter, estimate_tokens
 
 LUMP_CHARS = 256
 """Short neighbours are counted as one, and share the sum by their length."""

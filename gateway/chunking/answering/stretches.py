@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from gateway.chunking.script import Script, Section
+from gateway.chunking.verify import Checked
 from gateway.journey import Journey
 from gateway.schema import Target
-
-from .script import Script, Section
-from .verify import Checked
 
 
 class Reply(NamedTuple):

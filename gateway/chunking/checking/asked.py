@@ -6,8 +6,9 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 
+from gateway.chunking.script import Kind, Script, Section
+
 from .likeness import Pair, pairs_of
-from .script import Kind, Script, Section
 from .squeezing import (
     first_line,
     lines_of,

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from gateway.chunking.script import Kind, Script, Section
+from gateway.chunking.tokens import Counter
 from gateway.config_chunking import ChunkingConfig
 
 from .characters import Character, characters_in
 from .context_words import CHINESE, ENGLISH, Words
-from .script import Kind, Script, Section
-from .tokens import Counter
 
 ALLOWANCE_TOKENS = 600
 ALLOWANCE_SHARE = 0.15

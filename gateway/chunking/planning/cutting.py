@@ -10,15 +10,15 @@ from functools import cached_property
 
 import orjson
 
+from gateway.chunking.script import Piece, Script
+from gateway.chunking.splitter import split
+from gateway.chunking.tokens import Counter
 from gateway.config_chunking import ChunkingConfig, Mode
 from gateway.schema import Call, Part, Plan
 
 from .context import Context
 from .frame import Frame
-from .script import Piece, Script
 from .sizes import Sizes
-from .splitter import split
-from .tokens import Counter
 
 JOIN_BYTES_PER_TOKEN = 6
 """More than text has, JSON's escapes included: what is held for answers nobody has seen yet."""

@@ -1,0 +1,1 @@
+"""One call's parts, from their first request to their last word."""

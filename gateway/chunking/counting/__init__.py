@@ -1,0 +1,1 @@
+"""Vocabularies, and which model counts with which."""

@@ -1,0 +1,1 @@
+"""Where a script may be cut, and which stretches go together."""
