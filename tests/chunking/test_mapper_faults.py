@@ -254,3 +254,10 @@ async def test_numbers_that_are_right_the_second_time_are_not_flagged() -> None:
     reader = await House(model, targets=(FIRST, SECOND)).answer(script)
     assert reader.text == script
     assert reader.facts["flagged"] == []
+
+
+async def test_a_wish_in_front_does_not_stand_in_for_an_answer() -> None:
+    wish = "请润色下面的剧本：\n\n"
+    house = House(lambda asked: REFUSAL if asked.number == 1 else echo(asked))
+    reader = await house.answer(wish + SCRIPT)
+    assert reader.text == SCRIPT

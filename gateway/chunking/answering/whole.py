@@ -8,8 +8,9 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from gateway.chunking.checking.front import without_instructions
 from gateway.chunking.merge import Ordering
-from gateway.chunking.script import Section
+from gateway.chunking.script import Kind, Section
 from gateway.journey import Journey
 from gateway.schema import Target
 
@@ -66,10 +67,17 @@ class Whole:
         if self.cut.mode == "reduce":
             text, what = "", "nothing in the answer is about it"
         else:
-            text = self.cut.script.text[section.start : section.end]
+            text = self._source(section)
             what = "the source's text stands here"
         self._decide(section.start, section.end, text)
         self.flag(part, section, f"{what}; {why}")
+
+    def _source(self, section: Section) -> str:
+        """Of the script; what the user asked for in front of it is none of it."""
+        script = self.cut.script
+        text = script.text[section.start : section.end]
+        is_opening = section.kind is Kind.FRONT and not section.start and script.is_script
+        return without_instructions(text) if is_opening else text
 
     def flag(self, part: int, section: Section, why: str) -> None:
         self.tally.flag(part, label(self.cut.script, section), why)
