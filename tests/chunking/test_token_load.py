@@ -11,6 +11,7 @@ import pytest
 
 from gateway.chunking.counting.model_families import counter_of
 from gateway.chunking.counting.vocabulary import Vocabulary, vocabulary_of
+from tests.lateness import interpreter_as_when_serving, ticking
 
 from .scripts import write_script
 
@@ -84,17 +85,6 @@ async def _least_lag_s(work: Callable[[], object], enough_s: float) -> float:
 
 
 async def _lag_s(work: Callable[[], object]) -> float:
-    loop = asyncio.get_running_loop()
-    worst = 0.0
-    due = loop.time()
-
-    def tick() -> None:
-        nonlocal worst, due, handle
-        worst = max(worst, loop.time() - due)
-        due = loop.time() + 0.001
-        handle = loop.call_at(due, tick)
-
-    handle = loop.call_soon(tick)
-    await asyncio.to_thread(work)
-    handle.cancel()
-    return worst
+    with interpreter_as_when_serving(), ticking() as ticks:
+        await asyncio.to_thread(work)
+    return ticks.worst_s

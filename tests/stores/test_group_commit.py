@@ -302,8 +302,8 @@ async def test_the_farewell_writes_everything_down(
 ) -> None:
     monkeypatch.setattr(group_commit, "RETRY_S", 10 * FAREWELL_S)  # nothing has to be retried
     calls = [hold(10) for _ in range(3 * group_commit.MAX_BATCH)]
-    for some in range(0, len(calls), 256):  # one after the other, so that nobody waits too long
-        await asyncio.gather(*map(ledger.hold, calls[some : some + 256]))
+    for some in range(0, len(calls), 64):  # one after the other, so that nobody waits too long
+        await asyncio.gather(*map(ledger.hold, calls[some : some + 64]))
     for call in calls:
         ledger.end(call, 1)
     await ledger.stop(3 * FAREWELL_S)

@@ -49,7 +49,7 @@ LEAVE_ALONE = {"retry-after": "20"}
 
 NOTHING: Mapping[str, Any] = {}
 NOTHING_LEFT = {
-    "x-ratelimit-limit-requests": "60",
+    "x-ratelimit-limit-requests": "1",
     "x-ratelimit-remaining-requests": "0",
     "x-ratelimit-reset-requests": "6m0s",
 }
