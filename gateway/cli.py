@@ -27,7 +27,7 @@ from .cli_split import split
 from .config_file import default_config_path
 from .config_schema import config_schema
 from .errors import ConfigError
-from .greeting import greet, route_table, without_effect
+from .greeting import cutting_tasks, greet, route_table, without_effect
 from .ledger import LEVELS
 from .lifetime import Listen, run
 from .plugins import discover
@@ -139,6 +139,8 @@ def check(config: Config = None, state: State = DEFAULT_STATE) -> None:
     loaded = gateway.rooms.loaded
     out.print(f"{loaded.source}: in order (version {loaded.version})\n")
     out.print(route_table(gateway))
+    if cutting := cutting_tasks(gateway):
+        out.print(f"tasks that cut long scripts: {', '.join(cutting)}")
     for name, dormant in sorted(loaded.dormant.items()):
         out.print(f"provider {name} ({dormant.type}) waits for {dormant.waits_for}")
     for note in loaded.notes:

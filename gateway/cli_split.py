@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +19,8 @@ from .split_table import show, split_object
 
 MIN_BUDGET_TOKENS = 50
 """The same as the configuration's."""
+PIPED_CELLS = 140
+"""How wide the table is where nobody says how much room there is."""
 
 
 def split(
@@ -50,7 +53,7 @@ def split(
         source = read_script(file, encoding)
         plan = plan_split(gateway, source.text, model, task, budget_tokens)
         if output is not None:
-            _write(plan, source, output)
+            plan = plan._replace(notes=(*plan.notes, _write(plan, source, output)))
     except (CallError, ConfigError) as error:
         sys.stderr.write(f"daobo: {error}\n")
         raise typer.Exit(2) from None
@@ -58,7 +61,15 @@ def split(
         text = orjson.dumps(split_object(plan, source), option=orjson.OPT_INDENT_2)
         sys.stdout.buffer.write(text + b"\n")
     else:
-        show(Console(highlight=False), plan, source)
+        show(_out(), plan, source)
+
+
+def _out() -> Console:
+    """A file or another program has room for whole headings."""
+    out = Console(highlight=False)
+    if not out.is_terminal and "COLUMNS" not in os.environ:
+        out.width = PIPED_CELLS
+    return out
 
 
 def _check_budget(budget_tokens: int | None) -> None:
@@ -69,6 +80,8 @@ def _check_budget(budget_tokens: int | None) -> None:
         )
 
 
-def _write(plan: SplitPlan, source: ScriptFile, folder: Path) -> None:
+def _write(plan: SplitPlan, source: ScriptFile, folder: Path) -> str:
+    """Returns what is to be said of it."""
     bounds = [(piece.start, piece.end) for piece in plan.cut.pieces]
-    write_parts(folder, source.parts(bounds), Path(source.name).suffix or ".txt")
+    paths = write_parts(folder, source.parts(bounds), Path(source.name).suffix or ".txt")
+    return f"written to {paths[0]}" + (f" … {paths[-1].name}" if paths[1:] else "")

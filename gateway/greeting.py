@@ -67,6 +67,12 @@ def route_table(gateway: Gateway) -> Table:
     return table
 
 
+def cutting_tasks(gateway: Gateway) -> list[str]:
+    """What becomes of scripts that are longer than a model, by task."""
+    tasks = gateway.rooms.loaded.config.tasks.items()
+    return [f"{name} ({task.chunking.mode})" for name, task in tasks if task.chunking.mode != "off"]
+
+
 def without_effect(gateway: Gateway) -> list[str]:
     """Settings that are read and checked, and that nothing in this version acts on."""
     return [

@@ -5,11 +5,12 @@ Each room writes down what it decided; the pipeline makes the ``CallRecord`` of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from .errors import Outcome
-from .ledger import Bill
+from .ledger import Bill, HoldRequest
 from .schema import (
     NO_ALLOWANCES,
     NO_USAGE,
@@ -139,23 +140,30 @@ class Journey:
 
     @property
     def cost(self) -> Money | None:
-        """What is charged so far, in the currency of the last bill. (Attempts before the last are
-        rarely billed, and more rarely in another currency.)"""
+        """What is charged so far; in the hold's currency where that was in several."""
         bill = self.bill
         if not self.earlier_bills:
             return Money(bill.cost_nano, bill.currency) if bill else None
         bills = [*self.earlier_bills, bill] if bill else self.earlier_bills
-        currency = bills[-1].currency
-        return Money(sum(b.cost_nano for b in bills if b.currency == currency), currency)
+        return self._total([Money(b.cost_nano, b.currency) for b in bills])
 
     @property
     def list_cost(self) -> Money | None:
-        """What the answer costs at list price; of a call in parts, in the last one's currency."""
+        """What the answer costs at list price; of a call in parts, all that its answer is made
+        of."""
         bills = self.answer_bills or ([self.bill] if self.bill else [])
         if not bills:
             return None
-        currency = bills[-1].currency
-        return Money(sum(b.list_cost_nano for b in bills if b.currency == currency), currency)
+        return self._total([Money(b.list_cost_nano, b.currency) for b in bills])
+
+    def _total(self, costs: Sequence[Money]) -> Money:
+        """Parts of a call are side by side at providers that bill in one currency or another."""
+        currencies = {cost.currency for cost in costs}
+        if len(currencies) == 1:
+            return Money(sum([cost.nano for cost in costs]), *currencies)
+        held: HoldRequest = self.hold.request
+        convert, currency = held.rate.convert, held.currency
+        return Money(sum([convert(cost.nano, cost.currency, currency) for cost in costs]), currency)
 
     def _judged(self) -> list[Attempt]:
         """Of a call in parts: a complete answer that is not in the call's own was of no use."""

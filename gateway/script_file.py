@@ -54,21 +54,27 @@ def read_script(file: str, encoding: str | None) -> ScriptFile:
 
 
 def write_parts(folder: Path, parts: Sequence[bytes], suffix: str) -> list[Path]:
-    """As ``part-001.txt`` and so on. Raises ConfigError, also where parts of another run are."""
+    """As ``part-001.txt`` and so on. Raises ConfigError, also where there are parts already that
+    are not these: of another run, or changed by hand since."""
     digits = max(3, len(str(len(parts))))
     paths = [folder / f"part-{n:0{digits}}{suffix}" for n in range(1, len(parts) + 1)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if older := sorted(set(folder.glob("part-*")) - set(paths)):
+        now = dict(zip(paths, parts, strict=True))
+        if others := [p for p in sorted(folder.glob("part-*")) if not _holds(p, now.get(p))]:
             raise ConfigError(
-                f"{folder} has parts of another run, {older[0].name} for one, which would stand "
-                "among these; name an empty folder"
+                f"{folder} has other parts already, {others[0].name} for one, and nothing is "
+                "written over them; name an empty folder"
             )
         for path, part in zip(paths, parts, strict=True):
             path.write_bytes(part)
     except OSError as error:
         raise ConfigError(f"{folder}: cannot be written: {error.strerror}") from None
     return paths
+
+
+def _holds(path: Path, data: bytes | None) -> bool:
+    return data is not None and path.is_file() and path.read_bytes() == data
 
 
 def _bytes_of(file: str) -> bytes:

@@ -3,10 +3,11 @@ nobody."""
 
 from __future__ import annotations
 
-import secrets
+import hashlib
 import time
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import count
 from typing import NamedTuple
 
 from .app import Gateway
@@ -14,7 +15,7 @@ from .assembly import View
 from .chunking.planning.cutter import Cutter
 from .chunking.planning.cutting import Cut
 from .chunking.planning.frame import find_script
-from .chunking.tokens import count_chat
+from .chunking.tokens import count_chat, how_counted
 from .chunking.window import Measure
 from .config_chunking import ChunkingConfig
 from .errors import CallError, ConfigError, Outcome
@@ -48,6 +49,8 @@ class SplitPlan(NamedTuple):
     target: Target
     """What parts are sent to first, which decides how tokens are counted."""
     task: str | None
+    counted_as: str
+    """The family that the target's model belongs to, and by what its tokens are counted."""
     price: TokenPrice | None
     costs: tuple[PartCost, ...]
     """Of each part."""
@@ -64,9 +67,11 @@ class SplitPlan(NamedTuple):
 def plan_split(
     gateway: Gateway, text: str, model: str | None, task: str | None, budget_tokens: int | None
 ) -> SplitPlan:
-    """Raises CallError for names that lead nowhere and for windows that are too small, ConfigError
-    where neither model nor task is named and no task cuts."""
+    """Raises CallError for models that nobody has and for windows that are too small, ConfigError
+    for tasks that nobody has, and where neither is named and no task cuts."""
     config = gateway.rooms.loaded.config
+    if task is not None and task not in config.tasks:
+        raise ConfigError(f"--task {task} is not configured; there are {', '.join(config.tasks)}")
     if model is None and task is None:
         task = next((name for name, t in config.tasks.items() if t.chunking.mode != "off"), None)
         if task is None:
@@ -77,10 +82,12 @@ def plan_split(
     measure, frame = Measure(call, plan), find_script(plan.body)
     assert frame is not None
     notes += _notes(measure, rule)
+    if call.body_bytes > (most := config.server.max_body_bytes):
+        notes.append(f"no request may be so large: server.max_body_bytes is {most:,}")
     changes: dict[str, object] = {"mode": "map"} if rule.mode == "off" else {}
     if budget_tokens:
         changes["budget_tokens"] = budget_tokens
-    plan = Cutter(_draw_fence).cut(measure, frame, rule.model_copy(update=changes))
+    plan = Cutter(_fences().__next__).cut(measure, frame, rule.model_copy(update=changes))
     cut: Cut = plan.cut
     if not cut.script.is_script:
         notes.append(
@@ -90,8 +97,10 @@ def plan_split(
     target = plan.parts[0].plan.targets[0]
     price = gateway.rooms.prices.price(target)
     costs = tuple(_costs(plan.parts, cut, target, price))
-    pieces = len(cut.pieces)
-    return SplitPlan(cut, target, plan.task, price, costs[:pieces], costs[pieces:], tuple(notes))
+    pieces, family = len(cut.pieces), how_counted(target)
+    return SplitPlan(
+        cut, target, plan.task, family, price, costs[:pieces], costs[pieces:], tuple(notes)
+    )
 
 
 def _call(text: str, model: str, task_hint: str | None) -> Call:
@@ -188,5 +197,6 @@ def _costs(
         yield PartCost(tokens_in, tokens_out, min(likely_nano, most_nano), most_nano)
 
 
-def _draw_fence() -> str:
-    return secrets.token_hex(8)
+def _fences() -> Iterator[str]:
+    """Like those of a call, but the same each time: so are the figures of one script."""
+    return (hashlib.sha256(b"%d" % n).hexdigest()[:16] for n in count())

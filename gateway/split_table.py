@@ -20,7 +20,7 @@ from .split_plan import PartCost, SplitPlan
 
 NAME_CELLS, NARROW_NAME_CELLS = 24, 10
 WIDE = 110
-"""Cells of a terminal with room for whole headings."""
+"""Cells of a terminal with room for whole headings, and for bytes."""
 FRONT, NO_HEADING = "(front matter)", "(no heading)"
 
 
@@ -76,28 +76,31 @@ def _named(script: Script, section: Section) -> str:
 def show(out: Console, plan: SplitPlan, source: ScriptFile) -> None:
     """Print the table, the totals, and what one should know besides."""
     rows = list(rows_of(plan, source))
-    out.print(_table(plan, rows, NAME_CELLS if out.width >= WIDE else NARROW_NAME_CELLS))
+    out.print(_table(plan, rows, is_wide=out.width >= WIDE))
     out.print()
     for sentence in _summary(plan, rows):
-        out.print(sentence)
+        out.print(sentence, soft_wrap=not out.is_terminal)
     for note in plan.notes:
-        out.print(f"note: {escape(note)}")
+        out.print(f"note: {escape(note)}", soft_wrap=not out.is_terminal)
 
 
-def _table(plan: SplitPlan, rows: Iterable[Row], name_cells: int) -> Table:
+def _table(plan: SplitPlan, rows: Iterable[Row], *, is_wide: bool) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for name, justify in (
-        ("part", "right"), ("sections", "left"), ("tokens", "right"), ("bytes", "right"),
-        ("lines", "right"), ("ends at", "left"), ("likely", "right"), ("at most", "right"),
-    ):  # fmt: skip
-        is_name = name == "sections"
-        table.add_column(name, justify=justify, no_wrap=not is_name)  # type: ignore[arg-type]
+    table.add_column("part", justify="right", no_wrap=True)
+    table.add_column("sections")
+    table.add_column("tokens", justify="right", no_wrap=True)
+    if is_wide:
+        table.add_column("bytes", justify="right", no_wrap=True)
+    table.add_column("lines", justify="right", no_wrap=True)
+    table.add_column("ends at", no_wrap=True)
+    table.add_column("likely", justify="right", no_wrap=True)
+    table.add_column("at most", justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
             str(row.number),
-            Text(_sections(row, name_cells)),
+            Text(_sections(row, NAME_CELLS if is_wide else NARROW_NAME_CELLS)),
             f"{row.piece.tokens:,}",
-            f"{row.size_bytes:,}",
+            *([f"{row.size_bytes:,}"] if is_wide else []),
             f"{row.first_line:,}-{row.last_line:,}",
             row.piece.seam.value,
             _price(plan, row.cost.likely_nano),
@@ -134,7 +137,7 @@ def _summary(plan: SplitPlan, rows: list[Row]) -> Iterator[str]:
     parts = "1 part" if len(rows) == 1 else f"{len(rows):,} parts"
     yield (
         f"{parts}, {tokens:,} tokens, {size_bytes:,} bytes; at most {cut.budget_tokens:,} tokens "
-        f"in a part; counter: {cut.counter.name}"
+        f"in a part; counted as {plan.counted_as}"
     )
     if plan.joins:
         yield f"then {len(plan.joins):,} more requests that make one answer of theirs, at most"
@@ -174,6 +177,7 @@ def split_object(plan: SplitPlan, source: ScriptFile) -> dict[str, Any]:
         "task": plan.task,
         "mode": cut.mode,
         "counter": cut.counter.name,
+        "counted_as": plan.counted_as,
         "budget_tokens": cut.budget_tokens,
         "is_script": cut.script.is_script,
         "parts": [_part_object(plan, row) for row in rows],

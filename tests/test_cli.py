@@ -191,6 +191,15 @@ def test_check_lists_every_route_of_a_good_file(tmp_path: Path) -> None:
     assert "mine.yaml: in order" in done.stdout
     assert re.search(r"draft +rehearsal/rehearsal-writer", done.stdout)
     assert "provider sleeper (openai) waits for NOBODY" in done.stdout
+    assert "long scripts" not in done.stdout
+
+
+def test_check_says_which_tasks_cut_long_scripts(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        CONFIG.replace("[writer]}", "[writer], chunking: {mode: reduce}}")
+    )
+    done = daobo(tmp_path, "check", "--config", "mine.yaml")
+    assert "tasks that cut long scripts: draft (reduce)\n" in done.stdout
 
 
 def test_check_names_file_and_line_of_every_fault(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 import pytest
+from rich.cells import cell_len
 from typer.testing import CliRunner, Result
 
 from gateway.cli import app
@@ -48,7 +49,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def split(folder: Path, *arguments: str | Path, script: str | bytes = SCRIPT) -> Result:
+def split(
+    folder: Path, *arguments: str | Path, script: str | bytes = SCRIPT, columns: str = "140"
+) -> Result:
     """The command on a file of this folder, unless the first argument names another."""
     file = folder / "script.txt"
     file.write_bytes(script if isinstance(script, bytes) else script.encode())
@@ -56,7 +59,7 @@ def split(folder: Path, *arguments: str | Path, script: str | bytes = SCRIPT) ->
     if not named or named[0].startswith("--"):
         named.insert(0, str(file))
     options = ["--config", str(folder / "gateway.yaml"), "--state", str(folder / "state")]
-    return CliRunner(env={"COLUMNS": "140"}).invoke(app, ["split", *named, *options])
+    return CliRunner(env={"COLUMNS": columns}).invoke(app, ["split", *named, *options])
 
 
 def shown(folder: Path, *arguments: str | Path, script: str | bytes = SCRIPT) -> Any:
@@ -83,6 +86,24 @@ def test_the_table_has_a_row_for_each_part_and_the_totals(folder: Path) -> None:
     assert " ".join(rows[0].split()) == "part sections tokens bytes lines ends at likely at most"
     assert f"{parts} parts" in done.stdout
     assert "studio/writer-1 for the task polish (map)" in done.stdout
+
+
+def test_a_narrow_terminal_gets_one_line_for_each_part(folder: Path) -> None:
+    table, _, _ = split(folder, columns="80").stdout.partition("\n\n")
+    rows = table.splitlines()[1:]
+    parts = len(shown(folder)["parts"])
+    assert [row.split()[0] for row in rows] == [str(n + 1) for n in range(parts)]
+    assert max(map(cell_len, rows)) <= 80
+
+
+def test_a_script_has_the_same_figures_each_time(folder: Path) -> None:
+    assert shown(folder) == shown(folder)
+
+
+def test_it_says_what_tokens_are_counted_by(folder: Path) -> None:
+    unknown = "counted as unknown, by o200k_base x 1.15 on Chinese and x 1.20 on ASCII\n"
+    assert unknown in split(folder).stdout
+    assert "counted as gpt, by o200k_base\n" in split(folder, "--model", "sleeper").stdout
 
 
 def test_it_runs_as_a_command_without_any_key(folder: Path) -> None:
@@ -146,6 +167,8 @@ def test_the_requests_that_join_answers_are_paid_for_too(folder: Path) -> None:
     assert found["joins"] >= 1
     parts = sum(Decimal(part["cost"]["max"]) for part in found["parts"])
     assert Decimal(found["cost"]["max"]) > parts
+    input_tokens = sum(part["input_tokens"] for part in found["parts"])
+    assert found["input_tokens"] > input_tokens + 1000 * found["joins"]
     assert "make one answer of theirs" in split(folder, "--task", "outline").stdout
 
 
@@ -170,6 +193,11 @@ def test_a_call_that_would_not_be_cut_is_said_so(folder: Path) -> None:
     assert "fits studio/writer-1 as it is" in shown(folder, "--model", "writer")["notes"][0]
 
 
+def test_a_file_that_no_request_has_room_for_is_said_so(folder: Path) -> None:
+    (folder / "gateway.yaml").write_text(CONFIG + "server: {max_body_bytes: 1000}\n")
+    assert any("max_body_bytes is 1,000" in note for note in shown(folder)["notes"])
+
+
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_parts_written_to_files_join_to_the_script(folder: Path, newline: str, mark: str) -> None:
@@ -185,10 +213,31 @@ def test_parts_written_to_files_join_to_the_script(folder: Path, newline: str, m
 
 @pytest.mark.parametrize("encoding", ["gb18030", "utf-16", "big5"])
 def test_other_encodings_are_read_and_written_as_they_are(folder: Path, encoding: str) -> None:
-    raw = "第1集\n1-1 日 內 客廳\n△雨。\n林溪：你好。\n".encode(encoding)
-    found = shown(folder, "--encoding", encoding, "--output", folder / "parts", script=raw)
+    scenes = [f"1-{n} 日 內 客廳\n△雨。\n林溪：你好。\n" for n in range(1, 21)]
+    raw = "".join(["第1集\n", *scenes]).encode(encoding)
+    options = ["--encoding", encoding, "--budget-tokens", "100", "--output", folder / "parts"]
+    found = shown(folder, *options, script=raw)
     assert found["is_script"]
+    assert len(found["parts"]) > 2
     assert b"".join(f.read_bytes() for f in sorted((folder / "parts").iterdir())) == raw
+
+
+def test_an_encoding_that_would_change_bytes_writes_nothing(folder: Path) -> None:
+    raw = b"\x1b(B" + b"INT. LIFT - NIGHT\n\nMara waits.\n\n" * 9  # an escape to where it is
+    said = refused(folder, "--encoding", "iso2022_jp", "--output", folder / "parts", script=raw)
+    assert "cannot be written byte for byte" in said
+    assert "iconv" in said
+    assert not (folder / "parts").exists()
+
+
+def test_a_part_that_begins_within_a_scene_says_so(folder: Path) -> None:
+    long_scene = "第1集\n1-1 日 内 医院\n" + "△雨点敲着玻璃。\n" * 60
+    found = shown(folder, "--budget-tokens", "200", script=long_scene)
+    assert [part["goes_on"] for part in found["parts"]] == [False] + [True] * (
+        len(found["parts"]) - 1
+    )
+    table = split(folder, "--budget-tokens", "200", script=long_scene).stdout
+    assert "\n   2 … 1-1 日 内 医院" in table
 
 
 def test_a_file_in_gb18030_is_recognised_with_the_byte_and_the_way_out(folder: Path) -> None:
@@ -205,10 +254,19 @@ def test_a_text_that_is_no_script_is_cut_all_the_same(folder: Path) -> None:
     assert len(found["parts"]) > 5
 
 
-def test_parts_of_another_run_are_not_mixed_in(folder: Path) -> None:
-    split(folder, "--output", folder / "parts", "--budget-tokens", "100")
-    said = refused(folder, "--output", folder / "parts", "--budget-tokens", "900")
-    assert "parts of another run" in said
+@pytest.mark.parametrize(("first", "then"), [("100", "900"), ("900", "100")])
+def test_parts_of_another_run_are_not_mixed_in(folder: Path, first: str, then: str) -> None:
+    split(folder, "--output", folder / "parts", "--budget-tokens", first)
+    said = refused(folder, "--output", folder / "parts", "--budget-tokens", then)
+    assert "other parts already" in said
+
+
+def test_a_part_that_was_changed_by_hand_is_not_written_over(folder: Path) -> None:
+    assert "part-001.txt" in split(folder, "--output", folder / "parts").stdout
+    assert split(folder, "--output", folder / "parts").exit_code == 0
+    (folder / "parts" / "part-002.txt").write_text("polished by hand")
+    assert "part-002.txt" in refused(folder, "--output", folder / "parts")
+    assert (folder / "parts" / "part-002.txt").read_text() == "polished by hand"
 
 
 @pytest.mark.parametrize(
@@ -218,8 +276,8 @@ def test_parts_of_another_run_are_not_mixed_in(folder: Path) -> None:
         ([], "", "is empty"),
         ([], "\ufeff", "is empty"),
         (["--model", "wrtier"], SCRIPT, "wrtier"),
-        (["--task", "nothing"], SCRIPT, "nothing"),
-        (["--model", "writer", "--task", "nothing"], SCRIPT, "nothing"),
+        (["--task", "writer"], SCRIPT, "--task writer is not configured; there are draft, polish"),
+        (["--model", "writer", "--task", "nothing"], SCRIPT, "--task nothing is not configured"),
         (["--budget-tokens", "7"], SCRIPT, "too small"),
         (["--model", "tiny"], SCRIPT, "no room"),
         (["--encoding", "klingon"], SCRIPT, "is not known"),

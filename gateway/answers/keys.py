@@ -43,7 +43,7 @@ def answer_key(call: Call, plan: Plan) -> str:
     body = plan.body
     asked = sorted((name, value) for name, value in body.items() if name not in NOT_OF_THE_ANSWER)
     route = [[target.name, target.public_model] for target in plan.targets]
-    form = [_form(call), len(plan.parts)] if plan.parts else _form(call)
+    form = [_form(call), len(plan.parts), plan.cut.manner] if plan.parts else _form(call)
     return digest(call, "answer", call.endpoint, route, plan.max_output_tokens, form, asked)
 
 

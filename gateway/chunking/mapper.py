@@ -119,7 +119,7 @@ class _Parts:
         """No model has answered anything: the script itself is no answer."""
         if self._error is not None:
             return WholeCallFails(self._error)
-        whys = dict.fromkeys(flag["why"] for flag in self._whole.tally.flagged)
+        whys = dict.fromkeys(flag["why"].split("; ", 1)[-1] for flag in self._whole.tally.flagged)
         return WholeCallFails(
             CallError(
                 Outcome.UPSTREAM_GARBLED,

@@ -18,6 +18,7 @@ from gateway.errors import CallError, Outcome
 from gateway.journey import Journey
 from gateway.schema import Call, Plan, Target
 
+from .planning.beside import goes_on_beside
 from .planning.cutter import Cutter
 from .planning.frame import why_whole
 from .planning.sizes import ANSWER_SLACK_TOKENS
@@ -135,22 +136,24 @@ class Room:
         why = _why_whole(measure, rule or _DEFAULT)
         if why:
             return f"It cannot be cut into parts: {why}."
-        task = measure.plan.task
-        if measure.call.chunking == "off" and task in self._rules:
+        task, is_off = measure.plan.task, measure.call.chunking == "off"
+        if is_off and task in self._rules:
             return f"{HEADER} is off; without it, the task {task} has it cut into parts."
         if task is not None:
             return (
                 f"The task {task} does not cut scripts into parts; {HEADER}: force does, and "
                 f"{self._who_cuts()}."
             )
-        return f"To have it cut into parts and put together, {self._how_to_ask()}."
+        said = f"{HEADER} is off. " if is_off else ""
+        return f"{said}To have it cut into parts and put together, {self._how_to_ask(is_off)}."
 
-    def _how_to_ask(self) -> str:
+    def _how_to_ask(self, is_off: bool) -> str:
         tasks = list(self._rules)
         if not tasks:
             return f"send {HEADER}: force"
         others = f" (or another task that cuts: {', '.join(tasks[1:])})" if tasks[1:] else ""
-        return f"send X-Daobo-Task: {tasks[0]}{others}, or {HEADER}: force"
+        instead = " in its place" if is_off else ""
+        return f"send X-Daobo-Task: {tasks[0]}{others}{instead}, or {HEADER}: force"
 
     def _who_cuts(self) -> str:
         tasks = ", ".join(self._rules)
@@ -165,7 +168,10 @@ def _why_whole(measure: Measure, rule: ChunkingConfig) -> str:
     """Why the call cannot be cut; empty if it can."""
     if measure.frame is None:
         return "no message of a user has any text"
-    return why_whole(measure.plan.body, one_answer=rule.mode == "reduce")
+    why = why_whole(measure.plan.body, one_answer=rule.mode == "reduce")
+    if not why and goes_on_beside(measure.frame):
+        return "its script is in several messages or texts, and has to be in one"
+    return why
 
 
 def _is_served(targets: list[Target], plan: Plan) -> bool:

@@ -14,10 +14,6 @@ from gateway.schema import Target
 
 from .counting.model_families import counter_of
 
-LOOP_BYTES = 4_096
-"""Texts up to this may be counted on the event loop (half a millisecond), once the counter is
-loaded; what is longer, and the first count of a process, belong into a worker thread."""
-
 MESSAGE_OVERHEAD_TOKENS = 4
 IMAGE_TOKENS = 1_000
 """A round figure for one image; providers bill between 85 and some 1,600."""
@@ -55,6 +51,11 @@ class Counter(Protocol):
 def counter_for(target: Target) -> Counter:
     """By the family that the model's id names. Its vocabulary is loaded by the first count."""
     return counter_of(target.model)
+
+
+def how_counted(target: Target) -> str:
+    """The family that the model's id names, and by what it is counted, for people."""
+    return counter_of(target.model).described
 
 
 def count_chat(body: Mapping[str, Any], counter: Counter) -> int:

@@ -53,16 +53,18 @@ def check(
     fence: str,
     context: str,
     keeps_scenes: bool,
+    is_translation: bool = False,
 ) -> Checked:
     """What of an answer may be merged, and what was wrong with it. Time is linear in its size.
 
     ``sections``: those of the stretch that was asked for, from ``sections_of``. ``fence``: the
-    random mark of the context; ``context``: what the model was given for reading only.
+    random mark of the context; ``context``: what the model was given for reading only;
+    ``is_translation``: a message beside the script asks for another language.
     A section whose only fault is NUMBERS has a text: ask again once, then take it.
     """
     if not sections:
         return Checked((), ())
-    asked = Asked(script, tuple(sections), context)
+    asked = Asked(script, tuple(sections), context, is_translation)
     cut = _CUT.get(finish_reason or "")
     if fence and fence in answer and fence not in asked.source:
         return _nothing(asked, Fault(FaultKind.LEAKED, "the context's own mark", None, False))

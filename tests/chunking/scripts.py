@@ -159,19 +159,6 @@ def write_script(
     return write_with_headings(style, episodes, scenes, seed, scene_chars, newline)[0]
 
 
-def write_with_names(
-    style: str,
-    episodes: int = 3,
-    scenes: int = 4,
-    seed: int = 0,
-    scene_chars: int = 300,
-    newline: str = "\n",
-) -> tuple[str, list[str]]:
-    """… and the names of its headings, episodes and scenes, in the order of the text."""
-    text, headings = write_with_headings(style, episodes, scenes, seed, scene_chars, newline)
-    return text, [heading.name for heading in headings]
-
-
 def write_with_headings(
     style: str,
     episodes: int = 3,
@@ -180,7 +167,7 @@ def write_with_headings(
     scene_chars: int = 300,
     newline: str = "\n",
 ) -> tuple[str, list[Heading]]:
-    """… and its headings: kind, name, and the line as it stands in the text."""
+    """… and its headings, in the order of the text: kind, name, and the line as it stands there."""
     random = Random(f"{style} {seed}")
     headings: list[Heading] = []
     lines = list(_front(random, style))

@@ -49,7 +49,7 @@ def block(context: Context, start: str, end: str | None = None, before: str | No
     """That of the part which begins and ends with these words."""
     text = context.script.text
     stop = len(text) if end is None else text.index(end)
-    return context.block(text.index(start), stop, 2, 3, before)
+    return context.block(text.index(start), stop, before)
 
 
 def fenced(text: str) -> str:
@@ -62,7 +62,7 @@ def fenced(text: str) -> str:
 
 def test_rules_come_first_and_reference_material_stands_between_marks_to_the_very_end() -> None:
     told = block(context_of(CHARACTERS + BODY), "1-2")
-    assert told.index("第 2 份") < told.index(f"<reference-{FENCE}>\n")
+    assert told.index("其中的一份") < told.index(f"<reference-{FENCE}>\n")
     assert told.endswith(f"</reference-{FENCE}>")
 
 
@@ -98,7 +98,7 @@ def test_a_part_from_the_middle_of_a_scene_is_told_which() -> None:
 def test_a_short_opening_goes_with_every_part_but_the_first_which_has_it_itself() -> None:
     context = context_of("请把对白改得更短：\n\n" + BODY)
     assert "请把对白改得更短" in fenced(block(context, "1-2"))
-    assert "请把对白改得更短" not in context.block(0, 40, 1, 3, None)
+    assert "请把对白改得更短" not in context.block(0, 40, None)
 
 
 def test_of_a_long_opening_the_first_paragraph_goes() -> None:
@@ -107,10 +107,34 @@ def test_of_a_long_opening_the_first_paragraph_goes() -> None:
     assert "雨夜里" not in told
 
 
+def test_of_a_long_opening_what_it_asks_for_goes_wherever_it_stands() -> None:
+    told = fenced(
+        block(context_of("《夜航》\n\n" + PLOT + "请润色下面的正文。\n\n" + BODY), "第2集")
+    )
+    assert "请润色下面的正文。" in told
+    assert "雨夜里" not in told
+
+
+def test_what_is_asked_for_behind_the_script_goes_with_every_part_but_the_last() -> None:
+    wish = "请按以上要求润色全文。"
+    context = context_of(f"{BODY}\n{wish}\n")
+    assert wish in fenced(block(context, "第1集", "1-2"))
+    assert wish not in block(context, "第2集")
+    assert wish in context.for_join(is_last=True)
+
+
+def test_what_parts_are_sent_with_begins_alike() -> None:
+    """Up to what the part itself decides: providers charge less for it."""
+    context = context_of("请把对白改得更短：\n\n" + BODY)
+    one, other = block(context, "1-2", "第2集"), block(context, "第2集")
+    opening = "请把对白改得更短："
+    assert one[: one.index(opening) + len(opening)] == other[: other.index(opening) + len(opening)]
+
+
 def test_of_a_text_without_headings_too() -> None:
     text = "译成英文：\n\n" + "雨夜里两个人在走廊里重逢。\n" * 50
     context = context_of(text)
-    assert "译成英文" in fenced(context.block(300, 500, 2, 3, None))
+    assert "译成英文" in fenced(context.block(300, 500, None))
 
 
 # The characters of the script's own list
@@ -163,8 +187,8 @@ def test_the_rules_ask_for_headings_only_where_the_answer_has_them() -> None:
 def test_an_english_script_is_spoken_of_in_english() -> None:
     english = "INT. HOSPITAL - NIGHT\n\nRain.\n\nMEI\nYou came.\n\n" * 3
     context = context_of(english)
-    told = context.block(20, 40, 2, 3, None)
-    assert "part 2" in told
+    told = context.block(20, 40, None)
+    assert "one of them" in told
     assert told.isascii()
     assert context.for_join(is_last=True).isascii()
 
@@ -192,7 +216,7 @@ def test_no_context_has_more_than_was_reckoned_with(
     context = context_of(CHARACTERS + _SCRIPTS[style], budget_tokens)
     start = min(start, len(context.script.text) - 1)
     end = min(start + length, len(context.script.text))
-    told = context.block(start, end, 12, 345, before)
+    told = context.block(start, end, before)
     assert len(told) <= context.most_tokens
 
 
@@ -216,4 +240,4 @@ def test_of_a_line_that_is_too_long_the_end_is_told() -> None:
 
 def test_a_script_without_spans_has_no_context_but_the_rules() -> None:
     context = Context(Script("", ()), ChunkingConfig(mode="map"), PlainCounter(), 4000, FENCE)
-    assert "<reference" not in context.block(0, 0, 1, 1, None)
+    assert "<reference" not in context.block(0, 0, None)

@@ -236,6 +236,13 @@ def test_but_knows_all_that_is_asked_and_for_whom(other: dict[str, Any]) -> None
     assert key(fenced("a" * 16, **other)) != key(fenced("a" * 16))
 
 
+def test_and_how_long_its_answer_may_be() -> None:
+    part = cut(SCRIPT, SMALL).parts[0]
+    longer = part._replace(plan=part.plan._replace(max_output_tokens=99))
+    of_plan = of(cut(SCRIPT, SMALL))
+    assert of_plan.key(longer) != of_plan.key(part)
+
+
 def test_and_where_it_may_go() -> None:
     plan = cut(SCRIPT, SMALL, target("next", 4000))
     piece = of(plan).pieces[0]
@@ -328,3 +335,15 @@ def test_a_fence_that_stands_in_the_script_is_not_taken() -> None:
     in_room = room(lambda: next(drawn))
     plan = fit(asked._replace(chunking="force"), SMALL, task="polish", in_room=in_room)
     assert of(plan).fence == "another"
+
+
+@pytest.mark.parametrize("mode", ["map", "reduce"])
+def test_no_part_may_have_a_longer_answer_than_the_client_asks_for(mode: str) -> None:
+    plan = fit(
+        call(write_script("tight", episodes=3), max_tokens=16),
+        target("small", 1000),
+        task="x",
+        cap=16,
+        in_room=room(x=ChunkingConfig(mode=mode, answer="text", budget_tokens=300)),
+    )
+    assert {part.plan.max_output_tokens for part in plan.parts} == {16}

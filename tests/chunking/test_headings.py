@@ -244,6 +244,73 @@ def test_a_scene_begins(line, name):
     assert (heading.kind, heading.name, heading.is_certain) == (Kind.SCENE, name, True)
 
 
+WORDS = [
+    ("序幕", "序幕"),
+    ("楔子：雨夜", "楔子"),
+    ("# 引子", "引子"),
+    ("【尾声】", "尾声"),
+    ("**终章 归来**", "终章"),
+    ("番外一", "番外一"),
+    ("番外 2：海边的约定", "番外2"),
+    ("番外篇", "番外篇"),
+    ("大结局", "大结局"),
+]
+NO_WORDS = [
+    "序幕拉开了。",
+    "序幕才刚刚开始",
+    "尾声里他又提起那场雨，没有人接话。",
+    "番外：林晚回头一笑，把伞递给他。",
+    "大结局是什么？",
+    "番外一起看吧",
+    "林晚：尾声",
+    "引子弹上膛",
+]
+
+
+@pytest.mark.parametrize(("line", "name"), WORDS)
+def test_an_episode_may_have_a_word_for_its_number(line, name):
+    heading = read_heading(line)
+    assert heading is not None
+    assert (heading.kind, heading.name, heading.is_certain) == (Kind.EPISODE, name, True)
+    assert [s.kind for s in parse(f"第1集\n△雨。\n\n{line}\n△风。\n").sections] == [
+        Kind.EPISODE
+    ] * 2
+
+
+@pytest.mark.parametrize("line", NO_WORDS)
+def test_a_sentence_with_such_a_word_is_none(line):
+    assert len(parse(f"第1集\n△雨。\n\n{line}\n△风。\n").sections) == 1
+
+
+BARE_SETTINGS = [
+    "夜 外 江边",
+    "日 内 医院病房",
+    "清晨 外 老街口",
+    "深夜　内　出租屋",
+    "日/内/教室",
+    "夜 外景 高架桥下",
+]
+
+
+@pytest.mark.parametrize("line", BARE_SETTINGS)
+def test_a_scene_may_have_no_number(line):
+    sections = parse(f"序幕\n{line}\n△雨。\n\n{line}二\n△风。\n").sections
+    assert [s.kind for s in sections] == [Kind.EPISODE, Kind.SCENE, Kind.SCENE]
+
+
+@pytest.mark.parametrize("line", BARE_SETTINGS)
+def test_but_belongs_to_the_number_that_stands_above_it(line):
+    sections = parse(f"第1集\n场景1\n{line}\n人物：林晚\n△雨。\n场景2\n{line}\n△风。\n").sections
+    assert [s.name for s in sections] == ["1", "1", "2"]
+
+
+@pytest.mark.parametrize(
+    "line", ["日 内 他没有回来。", "夜 外 谁？", "日内瓦 外 街", "晚上 外面 下雨", "日 内"]
+)
+def test_a_sentence_about_day_and_night_is_no_scene(line):
+    assert len(parse(f"第1集\n△雨。\n{line}\n△风。\n").sections) == 1
+
+
 @pytest.mark.parametrize("line", NO_HEADINGS)
 def test_no_heading(line):
     heading = read_heading(line)

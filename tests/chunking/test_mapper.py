@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from itertools import pairwise
 from random import Random
 
 import pytest
 
-from gateway.config_chunking import ChunkingConfig
+from gateway.config_chunking import ChunkingConfig, ContextConfig
 from gateway.contracts import Client
 from gateway.errors import CallError
 from gateway.journey import Journey
@@ -194,6 +195,22 @@ async def test_refine_tells_each_part_how_the_answer_before_it_ends() -> None:
     assert [asked.number for asked in house.asked] == list(range(1, len(house.asked) + 1))
     for before, asked in pairwise(house.asked):
         assert rewrite(before).text.rstrip()[-6:] in asked.plan.body["messages"][0]["content"]
+
+
+async def test_in_refine_a_part_is_told_of_all_scenes_that_end_the_answer_before_it() -> None:
+    scenes = [f"1-{n} 日 内 客厅\n林晚：这是第{n}句话。\n\n" for n in range(1, 81)]
+    house = House(
+        lambda asked: Said(asked.text.replace("。", "！！")),
+        ChunkingConfig(
+            mode="refine", budget_tokens=BUDGET_TOKENS, context=ContextConfig(last_lines=6)
+        ),
+    )
+    await house.answer("第1集\n" + "".join(scenes))
+    assert len(house.asked) > 3
+    for before, asked in pairwise(house.asked):
+        said = re.findall("这是第.+", before.text.replace("。", "！！"))
+        told = asked.plan.body["messages"][0]["content"]
+        assert [line for line in said[-2:] if line not in told] == []
 
 
 async def test_an_answer_that_is_no_script_is_joined_with_the_spaces_of_the_script() -> None:

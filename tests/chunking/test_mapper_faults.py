@@ -95,6 +95,18 @@ async def test_what_nobody_answers_is_the_source_and_is_flagged() -> None:
     assert sum(asked.number == VICTIM for asked in house.asked) <= part_work.MAX_REQUESTS
 
 
+async def test_a_model_that_answers_one_scene_at_a_time_is_not_asked_for_ever() -> None:
+    scenes = [f"1-{n} 日 内 客厅\n△雨点敲着玻璃。\n林晚：这是第{n}句话。\n\n" for n in range(1, 25)]
+    script = "第1集\n" + "".join(scenes)
+    house = House(lambda asked: Said(asked.text.split("\n\n")[0]), ChunkingConfig(mode="map"))
+    reader = await house.answer(script)
+    assert reader.text == script
+    assert len(house.asked) == part_work.MAX_REQUESTS
+    flagged = reader.facts["flagged"]
+    assert [flag["section"] for flag in flagged] == [f"1-{n}" for n in range(17, 25)]
+    assert all("16 requests for its part were not enough" in flag["why"] for flag in flagged)
+
+
 async def test_one_bloody_scene_does_not_cost_its_neighbours() -> None:
     bloody = "人物："
     scenes = next(asked.text for asked in await _asked_of(House()) if asked.number == VICTIM)
@@ -201,6 +213,22 @@ async def test_a_limit_that_refuses_a_later_part_is_waited_for() -> None:
     assert [asked.number for asked in house.asked].count(VICTIM) == 2
 
 
+async def test_the_deadline_of_a_part_ends_no_later_than_that_of_the_whole() -> None:
+    house = House()
+    house.config = ChunkingConfig(mode="map", budget_tokens=BUDGET_TOKENS, deadline_s=60.0, pool=1)
+
+    async def wait(asked: Asked) -> None:
+        house.now_s += 15.0
+
+    house.before_answer = wait
+    journey = house.cut(SCRIPT)
+    assert journey.plan is not None
+    own = [part._replace(plan=part.plan._replace(deadline_s=40.0)) for part in journey.plan.parts]
+    journey.plan = journey.plan._replace(parts=tuple(own))
+    await house.mapper.send_parts(journey, Reader(), house.send)
+    assert [asked.plan.deadline_s for asked in house.asked] == [40.0, 40.0, 30.0, 15.0]
+
+
 @pytest.mark.parametrize("kind", asking.MAX_WAITS, ids=lambda kind: str(kind.label))
 async def test_who_says_when_to_come_back_is_waited_for_a_few_times(kind: Outcome) -> None:
     error = CallError(kind, "slower", retry_after_s=0.001)
@@ -210,6 +238,14 @@ async def test_who_says_when_to_come_back_is_waited_for_a_few_times(kind: Outcom
     assert parts.source == 1
     tries = [asked.number for asked in house.asked].count(VICTIM)
     assert tries == 1 + asking.MAX_WAITS[error.outcome]
+
+
+async def test_a_limit_that_opens_after_the_deadline_of_the_whole_is_not_waited_for() -> None:
+    error = CallError(Outcome.RATE_LIMITED, "tomorrow", retry_after_s=86_400.0)
+    async with asyncio.timeout(10):
+        text, parts, (flag,) = await outcome(House(at_first(error)))
+    assert (text, parts.source) == (SCRIPT, 1)
+    assert "tomorrow" in str(flag["why"])
 
 
 async def test_no_part_begins_after_the_deadline_of_the_whole() -> None:

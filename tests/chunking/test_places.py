@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from gateway.chunking.answering.places import Places
+from gateway.errors import CallError, Outcome
 
 
 class Hall:
@@ -19,7 +20,7 @@ class Hall:
 
     async def part(self, call: str, name: str) -> None:
         door = self.doors[name] = asyncio.Event()
-        async with self.places.one_of(call):
+        async with self.places.one_of(call, 60.0):
             self.inside.append(name)
             await door.wait()
 
@@ -94,3 +95,14 @@ async def test_a_place_given_to_one_who_leaves_at_that_moment_is_passed_on(steps
         await settle()
         assert hall.inside[-1] == "last"
         await hall.let_out("last")
+
+
+async def test_a_call_whose_time_is_over_waits_no_longer() -> None:
+    places = Places(1)
+    async with places.one_of("first", 60.0):
+        with pytest.raises(CallError) as refused:
+            async with places.one_of("second", 0.01):
+                pass
+        assert refused.value.outcome is Outcome.OVERLOADED
+    async with asyncio.timeout(1), places.one_of("third", 60.0):
+        """The place did not go to the one that had left."""

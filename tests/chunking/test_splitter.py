@@ -205,7 +205,7 @@ def test_a_range_is_split_as_the_whole_would_be() -> None:
 def test_what_counts_more_than_it_weighs_is_cut_again() -> None:
     source = script(*(span for n in range(40) for span in scene(f"{n}-1", "△雨。\n" * 9)))
     counter = PlainCounter(dearer_together)
-    check(source, split(source, 0, len(source.text), 300, counter), 300)
+    check(source, split(source, 0, len(source.text), 600, counter), 600)
 
 
 ANYTHING = st.text(

@@ -2,10 +2,15 @@
 
 import pytest
 
-from gateway.chunking.checking.front import asks_for_translation, without_instructions
-from gateway.chunking.verify import FaultKind
+from gateway.chunking.checking.front import (
+    asks_elsewhere_for_translation,
+    asks_for_translation,
+    closing_start,
+    without_instructions,
+)
+from gateway.chunking.verify import FaultKind, check
 
-from .answers_to_parts import Asked, mended, missing, open_faults
+from .answers_to_parts import FENCE, Asked, mended, missing, open_faults
 
 MATTER = (
     "《雨夜来客》\n人物：\n李明：三十二岁，便利店店员，左手有一道旧疤。\n王芳：失踪三年的记者。\n\n"
@@ -119,3 +124,85 @@ def test_front_matter_is_no_instruction(matter):
 )
 def test_a_wish_for_another_language_is_heard(instruction, asks):
     assert asks_for_translation(instruction) is asks
+
+
+CLOSINGS = [
+    "\n请按以上要求润色全文，谢谢！\n",
+    "请把上面剧本的台词改得更口语化。",
+    "\n\n要求：\n1. 台词口语化\n2. 不改剧情\n\n请润色上面的剧本。\n",
+    "\n---\n润色以上剧本\n",
+    "\nPlease polish the dialogue of the script above.\n",
+    "\n请根据上面的剧本写一份大纲，五百字以内。\n",
+    "\n总结以上内容。\n",
+    "\nSummarise the script above in 300 words.\n",
+    "\nNow translate the above scenes, and keep the headings.\n",
+]
+
+
+@pytest.mark.parametrize("closing", CLOSINGS)
+def test_an_instruction_behind_the_script_that_the_answer_leaves_out_is_left_out(closing):
+    asked = Asked(SCENES + closing)
+    polished = SCENES.replace("浑身湿透地", "湿淋淋地")
+    checked = asked.check(polished)
+    assert "".join(checked.texts).rstrip("-\n") == polished.rstrip()
+    assert checked.faults == ()
+
+
+@pytest.mark.parametrize("closing", CLOSINGS)
+def test_an_echo_of_it_is_an_echo(closing):
+    asked = Asked(SCENES + closing)
+    assert "".join(asked.check(SCENES + closing).texts) == SCENES + closing
+
+
+PROSE_AT_THE_END = [
+    "请把门关上。",
+    "李明：请把上面的台词改一改。",
+    "△她看完剧本，把台词本放回桌上。",
+    "我想对你说，那年的雨一直没有停。",
+    "我要把这里的一切都改写。",
+    "1. 客厅",
+    "Now the scene is empty.",
+    "Write me a letter, she says, and closes the door of the empty scene dock.",
+    "请写下你的名字。",
+    "以上就是全部。",
+    "（全剧终）",
+]
+
+
+@pytest.mark.parametrize("line", PROSE_AT_THE_END)
+def test_the_end_of_a_story_is_no_instruction(line):
+    text = f"{SCENES}\n{line}\n"
+    assert closing_start(text) == len(text)
+
+
+def test_a_translation_that_another_message_asks_for_is_none_that_nobody_asked_for():
+    asked = Asked(SCENES)
+    english = (
+        "第1集\n1-1 日 内 便利店\n△ The door slides open and Wang Fang walks in, soaked.\n"
+        "Li Ming: Welcome.\n"
+    )
+    told = asked.script, asked.sections, english, "stop", FENCE, "", True
+    assert check(*told).texts[1] is None
+    assert "".join(text or "" for text in check(*told, is_translation=True).texts) == english
+
+
+WISHES = {
+    "请把下面的剧本翻译成英文": True,
+    "你是专业翻译，逐句输出。": True,
+    "Translate the script into Thai.": True,
+    "润色对白，不要翻译人名，不要出现英文。": False,
+    "Polish it. Do not translate names.": False,
+}
+
+
+@pytest.mark.parametrize("message", WISHES)
+def test_a_message_beside_the_script_asks_for_translation_in_so_many_words(message):
+    assert asks_elsewhere_for_translation(message) is WISHES[message]
+
+
+def test_a_part_that_is_nothing_but_an_instruction_adds_nothing():
+    closing = "请按以上要求润色全文。\n"
+    asked = Asked(SCENES + closing, len(SCENES), len(SCENES + closing))
+    checked = asked.check("好的，请提供需要处理的内容。")
+    assert "".join(checked.texts) == ""
+    assert open_faults(checked) == []

@@ -332,3 +332,26 @@ def test_rules_between_sections_are_left_out(whole):
     texts = whole.texts()
     answer = "\n---\n\n".join(texts).replace("一盏一盏", "一片一片")
     assert "".join(whole.check(answer).texts) == SCRIPT.replace("一盏一盏", "一片一片")
+
+
+def test_a_first_scene_whose_heading_is_gone_is_what_stands_below_its_episodes(whole):
+    polished = SCRIPT.replace("浑身湿透地", "湿淋淋地")
+    checked = whole.check(polished.replace("1-1 日 内 便利店\n", ""))
+    assert "".join(checked.texts) == polished
+    assert open_faults(checked) == []
+    assert {FaultKind.MISSING, FaultKind.RENUMBERED} == set(mended(checked))
+
+
+def test_but_not_if_it_has_another_scenes_text(whole):
+    lines = SCRIPT.splitlines(keepends=True)
+    start = lines.index("1-1 日 内 便利店\n")
+    end = lines.index("1-2 夜 外 天台\n")
+    checked = whole.check("".join(lines[:start] + lines[end + 1 :]))
+    assert SHOP in missing(checked)
+
+
+def test_words_that_stand_for_scenes_are_not_taken_for_text(whole):
+    end = SCRIPT.index("1-3")
+    checked = whole.check(SCRIPT[:end] + "后面的场景与原文一致，未作修改。\n")
+    assert ROOF in missing(checked)
+    assert FaultKind.OMITTED in {kind for kind, _ in open_faults(checked)}

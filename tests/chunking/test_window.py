@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.chunking.screenplay import parse
 from gateway.chunking.tokens import (
     IMAGE_TOKENS,
     count_chat,
@@ -157,8 +158,9 @@ def test_a_script_whose_answer_is_longer_than_the_model_may_write_is_cut() -> No
 
 
 def test_unless_the_client_itself_said_how_long_it_may_be() -> None:
-    plan = fit(call(SCRIPT, max_tokens=100), target("a", 1_000_000), task="polish", cap=100)
-    assert plan.parts == ()
+    own = fit(call(SCRIPT, max_tokens=1000), target("a", 1_000_000), task="polish", cap=1000)
+    of_the_task = fit(call(SCRIPT), target("a", 1_000_000), task="polish", cap=1000)
+    assert (own.parts, len(of_the_task.parts) > 1) == ((), True)
 
 
 def test_or_the_answer_is_no_script() -> None:
@@ -182,6 +184,13 @@ def test_off_never_cuts() -> None:
         "X-Daobo-Chunking is off; without it, the task polish has it cut"
         in refused(asked, target("a", 4000), task="polish").message
     )
+
+
+def test_off_without_a_task_says_that_the_task_alone_would_not_do() -> None:
+    asked = call(SCRIPT * 3)._replace(chunking="off")
+    message = refused(asked, target("a", 4000)).message
+    assert "X-Daobo-Chunking is off. To have it cut" in message
+    assert "in its place, or X-Daobo-Chunking: force" in message
 
 
 @pytest.mark.parametrize("task", ["polish", "draft", None])
@@ -240,10 +249,11 @@ def test_where_the_frame_leaves_no_room_the_figures_are_told() -> None:
 
 
 async def test_what_an_upstream_says_is_too_long_is_cut_to_half_of_it() -> None:
-    asked = call(SCRIPT)
+    short = write_script("mixed", episodes=1, scenes=3)  # within the budget of one part
+    asked = call(short)
     plan = Plan((target("a", 1_000_000),), asked.body, "model", task="polish")
     cut = await room().cut_after(_too_long(), asked, plan)
-    whole = counter_for(plan.targets[0]).count(SCRIPT)
+    whole = counter_for(plan.targets[0]).count(short)
     assert len(cut.parts) > 1
     assert all(piece.tokens <= whole // 2 for piece in cut.cut.pieces)
 
@@ -314,3 +324,23 @@ def test_every_message_that_passes_the_door_can_be_counted(messages: list[dict[s
     parts = [m["content"] for m in messages if isinstance(m.get("content"), list)]
     not_text = sum(part["type"] != "text" for content in parts for part in content)
     assert count >= IMAGE_TOKENS * not_text
+
+
+def test_a_script_in_several_messages_is_not_answered_by_halves() -> None:
+    script = write_script("tight", episodes=6)
+    half = next(s.start for s in parse(script).sections if s.name == "4")
+    said = [
+        {"role": "user", "content": text} for text in ("请润色：", script[:half], script[half:])
+    ]
+    with pytest.raises(CallError, match="several messages"):
+        fit(call_with({"model": "m", "messages": said}), target("small", 1000), task="polish")
+
+
+def test_a_sample_or_an_earlier_turn_beside_it_is_none_of_it() -> None:
+    script = write_script("tight", episodes=6)
+    sample = {"role": "user", "content": script[:400]}
+    turn = [{"role": "user", "content": script[400:900]}, {"role": "assistant", "content": "好。"}]
+    now = {"role": "user", "content": script}
+    for said in ([sample, now], [*turn, now]):
+        asked = call_with({"model": "m", "messages": said})
+        assert len(fit(asked, target("small", 3000), task="polish").parts) > 1

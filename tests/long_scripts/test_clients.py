@@ -20,7 +20,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 EPISODES, SCENES = 60, 20
 POLISH = {"X-Daobo-Task": "polish"}
-Ask = Callable[[str], Awaitable[str]]
 
 
 @pytest.fixture(scope="module")

@@ -97,3 +97,16 @@ async def test_what_cannot_be_put_together_is_not_cut(stage: Stage) -> None:
         assert reply.error["code"] == "context_length_exceeded"
         assert name in reply.error["message"]
     assert stage.upstream.asked == []
+
+
+async def test_a_kept_answer_is_not_given_to_a_call_that_is_cut_in_another_manner(
+    stage: Stage,
+) -> None:
+    script, headers = written(6, title="换个切法").text, {**FORCE, "x-daobo-cache": "on"}
+    first = await stage.ask(script, model="one-home", headers=headers)
+    again = await stage.ask(script, model="one-home", headers=headers)
+    other = await stage.ask(script, model="refine", headers=headers)
+    caches = [reply.headers["x-daobo-cache"] for reply in (first, again, other)]
+    assert caches == ["miss", "hit", "miss"]
+    assert other.daobo is not None
+    assert other.daobo["mode"] == "refine"

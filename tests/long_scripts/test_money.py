@@ -104,6 +104,27 @@ async def test_a_budget_that_is_reached_in_the_middle_keeps_what_was_answered(
         assert poor.sql("SELECT COUNT(*) FROM holds") == [(0,)]
 
 
+async def test_the_cost_of_parts_in_two_currencies_is_all_of_it(tmp_path: Path) -> None:
+    yuan = {"currency": "CNY", "input_per_mtok": "7.10", "output_per_mtok": "28.40"}
+    size = {"context_tokens": 200_000, "max_output_tokens": 32_768}
+    models = {
+        "in-dollars": {"targets": ["script/echo-1"], "price": {**yuan, "currency": "USD"}, **size},
+        "in-yuan": {"targets": ["second/echo-2"], "price": yuan, **size},
+    }
+    chunking = {"mode": "map", "budget_tokens": 300, "pool": 1, "keep_s": 0}
+    tasks = {"mixed": {"models": list(models), "chunking": chunking}}
+    async with opened_stage(tmp_path, models=models, tasks=tasks, money={}) as stage:
+        stage.upstream.order(mark_of(SCENES), Refuse(503), times=None, model="echo-1")
+        reply = await stage.ask(written(SCENES).text, model="mixed", headers=FORCE)
+        await stage.settled()
+        rows = stage.sql("SELECT currency, SUM(cost_nano) FROM attempts GROUP BY currency")
+        cost_nano = {currency: nano for currency, nano in rows if currency}
+        assert cost_nano.keys() == {"CNY", "USD"}
+        in_dollars = cost_nano["USD"] + -(-cost_nano["CNY"] * 10 // 71)
+        assert reply.headers["x-daobo-currency"] == "USD"
+        assert reply.headers["x-daobo-cost"] == f"{in_dollars / BILLION:.9f}"
+
+
 async def test_a_budget_that_the_whole_does_not_fit_in_refuses_it_before_anything_is_sent(
     stage: Stage,
 ) -> None:

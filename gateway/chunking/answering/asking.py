@@ -84,7 +84,8 @@ class Asking:
     async def _once(
         self, part: Part, client: Client, ended: Callable[[Journey], None] | None
     ) -> Journey:
-        async with self._places.one_of(self._journey.call.id):
+        left_s = self._until_s - self._clock()
+        async with self._places.one_of(self._journey.call.id, left_s):
             journey = self._begun(part)
             self._under_way += 1
             try:

@@ -39,10 +39,13 @@ _BISECT = frozenset(
         FaultKind.DOUBLED,
         FaultKind.MERGED,
         FaultKind.SHORT,
+        FaultKind.TRUNCATED,
         FaultKind.OMITTED,
     }
 )
 """What a model may do better with less; all else is asked of the next one first."""
+_ALIKE_WITH_LESS = frozenset({FaultKind.LEAKED, FaultKind.LANGUAGE})
+"""What a model does with any text: to cut it smaller would only be paid for."""
 
 
 class PartWork:
@@ -138,7 +141,8 @@ class PartWork:
     async def _check(self, stretch: Stretch, sections: Sequence[Section], reply: Reply) -> Checked:
         cut, finish_reason = self._cut, reply.journey.finish_reason
         context = cut.context_of(stretch.start, stretch.end, reply.before)
-        rest = reply.text, finish_reason, cut.fence, context, self._whole.keeps_scenes
+        whole = self._whole.keeps_scenes, cut.asks_for_translation
+        rest = reply.text, finish_reason, cut.fence, context, *whole
         is_echo = reply.text == cut.script.text[stretch.start : stretch.end]
         if is_echo or len(reply.text) <= LOOP_CHARS:
             checked = check(cut.script, sections, *rest)
@@ -184,7 +188,9 @@ class PartWork:
         elsewhere = stretch._replace(asks=asks, without=without)
         if others and asks < MAX_ASKS:
             return [elsewhere]
-        if smaller := await self._smaller(stretch, within_a_scene=FaultKind.LENGTH in kinds):
+        may_help = not kinds <= _ALIKE_WITH_LESS
+        is_length = FaultKind.LENGTH in kinds
+        if may_help and (smaller := await self._smaller(stretch, within_a_scene=is_length)):
             return smaller
         if not others and asks < MAX_ASKS_ALIKE:
             return [elsewhere]

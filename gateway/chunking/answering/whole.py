@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gateway.chunking.checking.front import without_instructions
+from gateway.chunking.checking.front import closing_start, without_instructions
 from gateway.chunking.merge import Ordering
 from gateway.chunking.script import Kind, Section
 from gateway.journey import Journey
@@ -76,7 +76,10 @@ class Whole:
         """Of the script; what the user asked for in front of it is none of it."""
         script = self.cut.script
         text = script.text[section.start : section.end]
-        is_opening = section.kind is Kind.FRONT and not section.start and script.is_script
+        if not script.is_script:
+            return text
+        text = text[: max(0, closing_start(script.text) - section.start)]
+        is_opening = section.kind is Kind.FRONT and not section.start
         return without_instructions(text) if is_opening else text
 
     def flag(self, part: int, section: Section, why: str) -> None:

@@ -131,6 +131,7 @@ def align(asked: Asked, found: Sequence[Found], first: int) -> Alignment:
     _by_key(aligned, asked, found, first)
     _by_likeness(aligned, asked, found, first)
     _by_place(aligned, asked, found, first)
+    _below_bare_headings(aligned, asked, found, first)
     return aligned
 
 
@@ -200,6 +201,19 @@ def _by_key(aligned: Alignment, asked: Asked, found: Sequence[Found], first: int
         places = [at for at in left.get(key, ()) if at not in taken]
         if len(places) == 1:
             aligned.of[index] = places[0]
+
+
+def _below_bare_headings(
+    aligned: Alignment, asked: Asked, found: Sequence[Found], first: int
+) -> None:
+    """An episode's heading, and below it the text of its first scene, whose own heading is gone."""
+    for index in range(first, len(aligned.of) - 1):
+        at = aligned.of[index]
+        if at is None or asked.squeezed_bodies[index] or aligned.of[index + 1] is not None:
+            continue
+        if likeness(asked.pairs[index + 1], found[at].pairs) >= ALIKE:
+            aligned.of[index], aligned.of[index + 1] = None, at
+            aligned.renumbered.add(index + 1)
 
 
 def _by_likeness(aligned: Alignment, asked: Asked, found: Sequence[Found], first: int) -> None:

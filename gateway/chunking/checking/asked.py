@@ -8,6 +8,7 @@ from functools import cached_property
 
 from gateway.chunking.script import Kind, Script, Section
 
+from .front import closing_start
 from .likeness import Pair, pairs_of
 from .squeezing import (
     first_line,
@@ -37,6 +38,8 @@ class Asked:
     script: Script
     sections: tuple[Section, ...]
     context: str
+    is_translation: bool = False
+    """Another message than the script's asks for another language."""
 
     @cached_property
     def source(self) -> str:
@@ -46,6 +49,11 @@ class Asked:
     def plain(self) -> str:
         """The source with ``\\n`` at the end of its lines."""
         return with_newlines(self.source, "\n")
+
+    @cached_property
+    def closing_start(self) -> int:
+        """Where the script ends, and wishes about it begin."""
+        return closing_start(self.script.text)
 
     @cached_property
     def newline(self) -> str | None:

@@ -42,6 +42,8 @@ class FaultKind(StrEnum):
     """What stands before the first heading is missing, in part or all of it. Always mended."""
     SHORT = "short"
     LONG = "long"
+    TRUNCATED = "truncated"
+    """It stops before its source does, though it was not cut."""
     OMITTED = "omitted"
     """Words that stand for text: "rest unchanged"."""
     LANGUAGE = "language"

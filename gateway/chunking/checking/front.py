@@ -1,4 +1,4 @@
-"""What stands before the first heading: front matter, which is kept, and instructions.
+"""What stands around the scenes: front matter, which is kept, and instructions.
 
 Whoever pastes a script behind ``请润色下面的剧本：`` wants the script back, not the instruction.
 So a line that tells a model what to do, and the list behind it, may be missing from an answer. A
@@ -7,11 +7,13 @@ title or a list of characters may not.
 
 from __future__ import annotations
 
-from .phrases import INSTRUCTION, LIST_ITEM, TRANSLATION
-from .squeezing import squeezed
+from .phrases import CLOSING, INSTRUCTION, LIST_ITEM, TRANSLATION, TRANSLATION_ASKED
+from .squeezing import lines_of, squeezed
 
 MAX_INSTRUCTION_CHARS = 600
 """Longer lines are prose."""
+MAX_CLOSING_CHARS = 1_500
+"""Instructions behind a script are looked for in so much of its end."""
 MAX_FRONT_CHARS = 20_000
 """Instructions are looked for in so much of a text."""
 
@@ -31,6 +33,27 @@ def without_instructions(front: str) -> str:
 
 def asks_for_translation(front: str) -> bool:
     return any(TRANSLATION.search(line) for line in instructions_in(front))
+
+
+def asks_elsewhere_for_translation(message: str) -> bool:
+    """The same of a message that stands beside the script."""
+    return TRANSLATION_ASKED.search(message) is not None
+
+
+def closing_start(text: str) -> int:
+    """Where instructions behind a script begin, list items below them included; its length if
+    there are none."""
+    offset = max(0, len(text) - MAX_CLOSING_CHARS)
+    lines = list(lines_of(text[offset:]))
+    start = len(text)
+    for line in reversed(lines[1:]):
+        if not line[0].strip():
+            continue
+        if len(line[0]) <= MAX_INSTRUCTION_CHARS and CLOSING.match(line[0]):
+            start = offset + line.start()
+        elif not LIST_ITEM.match(line[0]):
+            break
+    return start
 
 
 def _sorted_out(front: str) -> tuple[list[str], str]:

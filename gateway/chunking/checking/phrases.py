@@ -112,6 +112,8 @@ OMISSION = re.compile(
     rf"|remaining (?:scene|text|script|dialogue|content|part))\b[^）)\]】>\n]{{0,40}}{_CLOSE}"
     r"|(?:其余|其他|剩余|余下|后续|以下|后面|此后)的?(?:内容|部分|场景|剧情|对白|台词|场次)?(?:均|都|全部)?"
     r"(?:省略|略去|从略|保持不变|不变|同上|同原文|未改动)"
+    r"|(?:其余|其他|剩余|余下|后续|以下|后面|之后|此后|下面)[^，,。！？\n]{0,12}"
+    r"(?:[与和同跟]原(?:文|稿|剧本|版本?)(?:完全)?(?:一致|相同|一样)|未[作做](?:任何)?(?:修改|改动|调整))"
     r"|(?:篇幅|字数|长度)(?:所限|限制|有限|原因|较长)|(?:回复|输入|发送|说)[“\"'「]?继续[”\"'」]?"
     r"|如需(?:要?我?)?继续|是否(?:需要)?(?:我)?继续|(?:我)?将在下一?(?:条|次|轮)"
     r"|\b(?:the )?rest (?:of [^.\n]{0,40} )?(?:is |are |remains? )(?:unchanged|the same)\b"
@@ -123,7 +125,8 @@ OMISSION = re.compile(
 """Words that stand for text that is not there."""
 
 OMISSION_WORDS = (
-    "略", "同原", "原样", "不变", "改动", "无需修改", "待续", "同上", "篇幅", "字数", "长度",
+    "略", "原文", "原稿", "原剧本", "原版", "原样", "不变", "改动", "无需修改", "未作", "未做",
+    "待续", "同上", "篇幅", "字数", "长度",
     "继续", "将在下", "unchanged", "omitted", "truncated", "continue", "same as", "rest",
     "remaining", "due to", "because of",
 )  # fmt: skip
@@ -157,6 +160,26 @@ INSTRUCTION = re.compile(
 )
 """A line in front of a script that tells a model what to do with it."""
 
+_ABOUT = "以上|上面|上述|前面|全文|全剧|剧本|台词|对白|正文|原文|文本|内容|每一?[场集]"
+_REPORT = "写|总结|概括|归纳|提炼|分析|点评|评价|评估|列出|生成|输出|整理|提取|拆解|找出|统计"
+CLOSING = re.compile(
+    rf"^[\s>#*（(【]*(?=[^\n]{{0,160}}(?:{_TASK}))(?=[^\n]{{0,160}}(?:{_ABOUT}))"
+    rf"(?:请|麻烦|帮|劳烦|烦请|以上|上面|上述|根据|按照?|把|将|对|给|需要你|希望你|我(?:想|要|需要|希望)|{_TASK})"
+    r"[^：:\n]{0,200}[：:]?[^：:\n]{0,100}$"
+    rf"|^[\s>#*（(【]*(?=[^\n]{{0,160}}(?:{_REPORT}))(?=[^\n]{{0,160}}(?:{_ABOUT}))"
+    rf"(?:请|麻烦|帮|劳烦|烦请|以上|上面|上述|根据|按照?|需要你|希望你|{_REPORT})"
+    r"[^：:\n]{0,200}[：:]?[^：:\n]{0,100}$"
+    r"|^[\s>#*（(【]*(?:润色|修改|改写|输出)?(?:要求|注意事?项|规则|任务)[：:]\s*$"
+    r"|^[\s>#*(]*(?:please|now|can you|could you|would you|i want you to|i need you to|your task"
+    r"|polish|rewrite|improve|edit|revise|translate|proofread|shorten|expand|refine|tighten"
+    r"|summari[sz]e|analy[sz]e|review|outline|list|write|extract)\b"
+    r"(?=.{0,160}\b(?:polish|rewrite|improve|edit|revise|translate|proofread|shorten|expand|refine"
+    r"|tighten|summari[sz]e|outline)|(?<=[a-z]).{0,80}\b(?:above|script|screenplay)\b)"
+    r".{0,160}\b(?:above|script|screenplay|text|dialogue|scenes?|episodes?)\b.{0,160}$",
+    re.IGNORECASE,
+)
+"""A line behind a script that tells a model what to do with it. Prose hardly ever sounds so."""
+
 LIST_ITEM = re.compile(
     r"^\s*(?:[-*•·–]|[（(]?\d{1,2}[.、)）．]|[一二三四五六七八九十]{1,2}、|[①-⑳])"
 )
@@ -168,3 +191,15 @@ TRANSLATION = re.compile(
     re.IGNORECASE,
 )
 """An instruction that asks for another language."""
+
+_LANGUAGES = (
+    "english|chinese|japanese|korean|spanish|french|german|thai|portuguese|arabic|vietnamese"
+)
+TRANSLATION_ASKED = re.compile(
+    r"(?<![不勿别])(?:翻译|译)(?:成|为|到)|(?:请|帮我?|需要|负责)(?:你)?(?:逐句|逐行|全文)?翻译"
+    r"|翻译.{0,10}(?:剧本|台词|对白|全文|以下|下面|上面)|双语|你是.{0,12}翻译"
+    rf"|\btranslat\w+\b.{{0,80}}\b(?:script|screenplay|dialogue|(?:in)?to (?:{_LANGUAGES}))\b"
+    rf"|\binto (?:{_LANGUAGES})\b|you are .{{0,30}}translator",
+    re.IGNORECASE,
+)
+"""The same in messages that also say a hundred other things (不要翻译人名)."""

@@ -12,7 +12,12 @@ from .alignment import Division, Found, align, divide
 from .asked import Asked, Key
 from .composing import composed
 from .faults import Checked, Fault, FaultKind
-from .front import asks_for_translation, instructions_in, without_instructions
+from .front import (
+    asks_elsewhere_for_translation,
+    asks_for_translation,
+    instructions_in,
+    without_instructions,
+)
 from .likeness import ALIKE, MORE_ALIKE, is_plainly_of, likeness
 from .mending import shown
 from .soundness import LONGEST, SHORTEST, findings
@@ -230,6 +235,13 @@ class Reading:
             base = self._base(body)
             if body.squeezed == squeezed(base):
                 return base
+        if section.end > self._asked.closing_start:
+            base = self._without_closing(index, base, body)
+            if not squeezed(base) and section.heading_end == section.start:
+                self._mended(FaultKind.EPILOGUE, f"an answer to wishes alone: {shown(body.body)}")
+                return ""
+            if body.squeezed == squeezed(base):
+                return self._asked.script.text[section.start : section.heading_end] + base
         is_sound = self._judge(index, base, body) and self._is_in_place(index, body)
         return composed(self._asked, index, base, body.body) if is_sound else None
 
@@ -283,7 +295,10 @@ class Reading:
 
     @cached_property
     def _is_translated(self) -> bool:
-        """Whether the script begins with a wish for another language."""
+        """Whether there is a wish for another language."""
+        closing = self._asked.script.text[self._asked.closing_start :]
+        if self._asked.is_translation or asks_elsewhere_for_translation(closing):
+            return True
         first = self._asked.script.sections[0]
         text = self._asked.script.text[: min(first.end, 2_000)]
         return first.kind is Kind.FRONT and asks_for_translation(text)
@@ -295,6 +310,14 @@ class Reading:
         has_instructions = any(line and line in body.squeezed for line in instructions)
         rest = without_instructions(source)
         return source if has_instructions or not rest else rest
+
+    def _without_closing(self, index: int, base: str, body: Found) -> str:
+        """What a text is to be compared with: without the wishes behind the script, if it has none
+        of them."""
+        start = self._asked.closing_start - self._asked.sections[index].end
+        wishes = base[start:]
+        has_wishes = any(line in body.squeezed for line in squeezed_lines(wishes))
+        return base if has_wishes or not base.endswith(wishes) else base[:start]
 
     def _front(self, body: Found) -> str:
         """A front, where other sections are behind it. What is lost of it is the source's."""

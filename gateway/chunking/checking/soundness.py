@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from .asked import Asked
+from .endings import cut_short
 from .faults import FaultKind
 from .likeness import ALIKE, likeness, pairs_of
 from .numbers import changed_numbers
@@ -64,9 +65,12 @@ def findings(asked: Asked, source: str, body: str, *, is_translated: bool) -> It
         beside = pairs_of(new.replace(old, "", 1))
         if likeness(pairs_of(old), beside) >= ALIKE:
             yield FaultKind.DOUBLED, "it has the source's text, and beside it another of the same"
+    lengths = [] if is_translated else list(_lengths(len(old), len(new)))
+    if not lengths and (ending := cut_short(source, body)):
+        yield FaultKind.TRUNCATED, ending
     if not is_translated:
         yield from _language(old, new)
-        yield from _lengths(len(old), len(new))
+        yield from lengths
         if changed := changed_numbers(source, body):
             yield FaultKind.NUMBERS, f"numbers changed: {changed}"
 

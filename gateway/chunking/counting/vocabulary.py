@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from kitoken import Kitoken
 
 BLOCK_CHARS = 16_384
-"""Longer texts are encoded block by block. The encoder's regular expressions give up within runs
-of some 400,000 spaces, and end the process; its merging within one run of letters is slower than
+"""Longer texts are encoded block by block. The encoder's regular expressions give up within a
+run of a million spaces, and end the process; its merging within one run of letters is slower than
 linear; and a list of tokens is made under the interpreter's lock, a millisecond for a block."""
 
 _SEAM = re.compile(r"(?<=[^\W_])[\s，。！？；：、]")

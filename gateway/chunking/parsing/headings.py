@@ -15,7 +15,7 @@ from .english_headings import read_english
 from .forms import MARKS, Form, Heading, unwrap
 from .lines import BLANKS
 from .numerals import DIGITS, NUMERAL, number_of
-from .scene_settings import End, end_of, is_time_like
+from .scene_settings import End, end_of, is_setting, is_time_like
 
 MAX_HEADING_CHARS = 200
 _MAX_TITLE_CHARS = 40
@@ -216,6 +216,34 @@ def _read_setting(core: str, is_marked: bool) -> Heading | None:
     return Heading(Kind.SCENE, "", Form.SETTING)
 
 
+def _read_bare_setting(core: str, is_marked: bool) -> Heading | None:
+    """``夜 外 江边``: a heading without a number, or a line below one that has it."""
+    if len(core) > _MAX_TITLE_CHARS or not is_setting(core):
+        return None
+    return Heading(Kind.SCENE, "", Form.SETTING, False)
+
+
+_WORD = re.compile(
+    rf"(序幕|序章|楔子|引子|尾声|终章|大结局|番外篇?[ \t\u3000]?(?:{NUMERAL}(?![\u4e00-\u9fff]))?)"
+    r"(?P<title>.*)",
+    re.DOTALL,
+)
+
+
+def _read_word(core: str, is_marked: bool) -> Heading | None:
+    """``序幕``, ``番外一：海边``: an episode that has a word for its number."""
+    match = _WORD.match(core)
+    if match is None:
+        return None
+    rest = match["title"]
+    title = rest.strip(_TITLE_STARTS)
+    if title and (rest[0] not in _TITLE_STARTS or len(title) > _MAX_ITEM_CHARS):
+        return None
+    if re.search("[，,。！？!?；;]", title):
+        return None
+    return Heading(Kind.EPISODE, "".join(match[1].split()), Form.EPISODE)
+
+
 _Reader = Callable[[str, bool], Heading | None]
 _BY_FIRST: dict[str, tuple[_Reader, ...]] = {
     "第": (_read_episode, _read_counted, _read_pair),
@@ -228,9 +256,15 @@ _BY_FIRST: dict[str, tuple[_Reader, ...]] = {
     "内": (_read_setting,),
     "外": (_read_setting,),
 }
+_WORDS = dict.fromkeys("序楔引尾番", (_read_word,))
+_SETTINGS = dict.fromkeys("日夜昏凌拂黎上正下傍入深半白次翌清早黄晨晚午中", (_read_bare_setting,))
 _NUMBERED: tuple[_Reader, ...] = (_read_pair, _read_item)
 _READERS: dict[str, tuple[_Reader, ...]] = {
     **_BY_FIRST,
+    **_WORDS,
+    **_SETTINGS,
+    "终": (_read_word,),
+    "大": (_read_word,),
     **dict.fromkeys("0123456789０１２３４５６７８９", _NUMBERED),
 }
 _STARTS = MARKS | frozenset(_READERS) | frozenset("場內") | frozenset(BLANKS)

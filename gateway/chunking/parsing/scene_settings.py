@@ -27,6 +27,15 @@ _MAX_CHARS = 60
 _MAX_TIME_CHARS = 12
 
 
+_NO_PROSE = '[^。！？!?；;…“”"：:]'
+_BARE = re.compile(rf"(?:{_TIME})景?[ \t\u3000/·]+(?:{_INSIDE})景?[ \t\u3000/·]+(?!\s){_NO_PROSE}+")
+
+
+def is_setting(text: str) -> bool:
+    """``夜 外 江边``: time of day, inside or outside, and a place, set apart."""
+    return _BARE.fullmatch(text) is not None
+
+
 class End(Enum):
     """What stands behind the number of a scene."""
 

@@ -117,7 +117,7 @@ class _Judge:
     ) -> bool:
         item = self._found[position]
         heading = item.heading
-        if heading.form is Form.PLACE:
+        if heading.form in (Form.PLACE, Form.SETTING):
             return not taken or not self._stands_below(item.span, taken[-1])
         if heading.form is Form.SECTION:
             return self._opens(position, bool(taken))

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from gateway.chunking.checking.front import closing_start, instructions_in
 from gateway.chunking.script import Kind, Script, Section
 from gateway.chunking.tokens import Counter
 from gateway.config_chunking import ChunkingConfig
@@ -25,9 +26,10 @@ ALLOWANCE_SHARE = 0.15
 OPENING_TOKENS = 300
 """A longer opening is not repeated with each part."""
 HEADING_CHARS = 200
+MIN_END_CHARS = 8
+"""Less of a line's end says nothing."""
 CHARS_PER_TOKEN = 8
 """More than any text has: so much is looked at to fill an allowance."""
-_MOST_PARTS = 99_999
 
 
 @dataclass(frozen=True)
@@ -43,28 +45,28 @@ class Context:
     @cached_property
     def most_tokens(self) -> int:
         """No context has more."""
-        rules = self.words.rules(self._purpose).format(number=_MOST_PARTS, total=_MOST_PARTS)
+        rules = self.words.rules(self._purpose)
         marks = self._fenced(self.words.labels)
         fixed = self.counter.count(rules) + self.counter.count(marks)
-        return fixed + self.counter.count(self.opening) + self.allowance_tokens
+        wishes = self.counter.count(self.opening) + self.counter.count(self.closing)
+        return fixed + wishes + self.allowance_tokens
 
     @property
     def allowance_tokens(self) -> int:
         return min(ALLOWANCE_TOKENS, int(self.budget_tokens * ALLOWANCE_SHARE))
 
-    def block(self, start: int, end: int, number: int, total: int, before: str | None) -> str:
+    def block(self, start: int, end: int, before: str | None) -> str:
         """The context of the part from ``start`` to ``end``. ``before``: what stands before it,
         where that is not the source's own text."""
-        rules = self.words.rules(self._purpose).format(number=number, total=total)
+        rules = self.words.rules(self._purpose)
         reference = "\n\n".join(self._reference(start, end, before))
         return f"{rules}\n\n{self._fenced(reference)}" if reference else rules
 
     def for_join(self, *, is_last: bool) -> str:
         """The context of a request that makes one answer of several."""
         rules = self.words.join_last if is_last else self.words.join
-        if not self.opening:
-            return rules
-        return f"{rules}\n\n{self._fenced(self.words.labelled('opening', self.opening))}"
+        wishes = "\n\n".join(self._wishes(0, 0, is_opening_told=True))
+        return f"{rules}\n\n{self._fenced(wishes)}" if wishes else rules
 
     def answers(self, texts: Sequence[str]) -> str:
         """Answers one after the other, for such a request."""
@@ -79,13 +81,19 @@ class Context:
         following = left.line(self._heading_at(end)) if config.next_heading else ""
         bible = left.lines(self._bible(start, end)) if config.bible else ""
         lines = left.tail(self._before(start, before))
-        if start and self.opening:
-            yield words.labelled("opening", self.opening)
+        yield from self._wishes(start, end, is_opening_told=start > 0)
         for label, text in (
             ("bible", bible), ("inside", inside), ("before", lines), ("following", following),
         ):  # fmt: skip
             if text:
                 yield words.labelled(label, text)
+
+    def _wishes(self, start: int, end: int, *, is_opening_told: bool) -> Iterator[str]:
+        """What the whole text begins and ends with, where it may say what is to be done."""
+        if is_opening_told and self.opening:
+            yield self.words.labelled("opening", self.opening)
+        if self.closing and end <= closing_start(self.script.text):
+            yield self.words.labelled("closing", self.closing)
 
     def _bible(self, start: int, end: int) -> list[str]:
         if not start or not self._characters:
@@ -132,16 +140,27 @@ class Context:
 
     @cached_property
     def opening(self) -> str:
-        """What stands before the first heading, or its first paragraph, if that is short: it may
-        say what is to be done."""
+        """What stands before the first heading, if that is short; else what it says that is to be
+        done, or its first paragraph."""
         front = self._front.strip()
-        reach = OPENING_TOKENS * CHARS_PER_TOKEN
-        whole = [front] if self.script.is_script else []
-        for text in (*whole, front[:reach].split("\n\n")[0].strip()):
-            is_short = len(text) < reach and self.counter.count(text) <= OPENING_TOKENS
-            if is_short and text != self.script.text.strip():
+        whole = []
+        if self.script.is_script:
+            whole = [front, "".join(instructions_in(front)).strip()]
+        first = front[: OPENING_TOKENS * CHARS_PER_TOKEN].split("\n\n")[0].strip()
+        for text in (*whole, first):
+            if text and self._is_short(text) and text != self.script.text.strip():
                 return text
         return ""
+
+    @cached_property
+    def closing(self) -> str:
+        """What is asked for behind the script, if that is short."""
+        text = self.script.text[closing_start(self.script.text) :].strip()
+        return text if self._is_short(text) else ""
+
+    def _is_short(self, text: str) -> bool:
+        reach = OPENING_TOKENS * CHARS_PER_TOKEN
+        return len(text) < reach and self.counter.count(text) <= OPENING_TOKENS
 
     @cached_property
     def _characters(self) -> list[Character]:
@@ -199,7 +218,8 @@ class _Allowance:
         """About as much of its end as there is room for."""
         line = line[-self._left * CHARS_PER_TOKEN :] if self._left > 0 else ""
         tokens = self._counter.count(line) + 2
-        return line[len(line) - len(line) * max(0, self._left - 2) // tokens :]
+        end = line[len(line) - len(line) * max(0, self._left - 2) // tokens :]
+        return end if len(end) >= MIN_END_CHARS else ""
 
 
 def _is_chinese(text: str) -> bool:

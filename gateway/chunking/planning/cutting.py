@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import orjson
 
+from gateway.chunking.checking.front import asks_elsewhere_for_translation
 from gateway.chunking.script import Piece, Script
 from gateway.chunking.splitter import split
 from gateway.chunking.tokens import Counter
@@ -28,6 +29,8 @@ MIN_PIECE_TOKENS = 40
 """What is smaller is not cut further."""
 NOT_OF_THE_ANSWER = ("model", "user", "safety_identifier", "prompt_cache_key", "metadata")
 """Fields that say who asks and what for. ``model`` is the client's word for the targets."""
+NOT_OF_THE_MANNER = {"pool", "deadline_s", "keep_s"}
+"""Settings that make an answer faster or cheaper, and no other one."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,12 @@ class Cut:
     @property
     def mode(self) -> Mode:
         return self.config.mode
+
+    @property
+    def manner(self) -> dict[str, Any]:
+        """What else the whole answer goes by, as JSON: the same script, cut in another manner, has
+        another one."""
+        return self.config.model_dump(exclude=NOT_OF_THE_MANNER)
 
     @property
     def budget_tokens(self) -> int:
@@ -96,8 +105,7 @@ class Cut:
 
     def context_of(self, start: int, end: int, before: str | None = None) -> str:
         """What the request for a stretch says besides the text."""
-        number = bisect_right(self._starts, start)
-        return self.context.block(start, end, number, len(self.pieces), before)
+        return self.context.block(start, end, before)
 
     def key(self, part: Part) -> str:
         """What is the same for parts whose answers may stand for each other: all that is asked,
@@ -163,8 +171,9 @@ class Cut:
         return Part(call, plan)
 
     @cached_property
-    def _starts(self) -> list[int]:
-        return [piece.start for piece in self.pieces]
+    def asks_for_translation(self) -> bool:
+        """In a message beside the script."""
+        return any(map(asks_elsewhere_for_translation, self.frame.texts_beside()))
 
     @cached_property
     def _asked_of_all(self) -> bytes:

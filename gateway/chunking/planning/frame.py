@@ -61,6 +61,26 @@ class Frame:
         own = None if at is None else self.body["messages"][at].get("content")
         return text, told[len(_joined(own, "")) :]
 
+    def texts_beside(self) -> Iterator[str]:
+        """What systems and users say besides the script."""
+        for at, message in enumerate(self.body["messages"]):
+            if message.get("role") in (*_SYSTEM, "user"):
+                for item, text in _texts(message.get("content")):
+                    if (at, item) != (self.message, self.item):
+                        yield text
+
+    def texts_of_the_turn(self) -> Iterator[str]:
+        """What else the user says before a model answers, or after it did."""
+        messages = self.body["messages"]
+        roles = [message.get("role") for message in messages]
+        before = [at for at in range(self.message) if roles[at] == "assistant"]
+        after = [at for at in range(self.message, len(roles)) if roles[at] == "assistant"]
+        for at in range(before[-1] + 1 if before else 0, after[0] if after else len(roles)):
+            if roles[at] == "user":
+                for item, text in _texts(messages[at].get("content")):
+                    if (at, item) != (self.message, self.item):
+                        yield text
+
     def bytes_of(self, text: str, context: str, cap_tokens: int) -> int:
         """The size of the filled request as JSON, without making it."""
         caps = sum(self.body.get(name) is not None for name in CAPS)

@@ -54,10 +54,15 @@ class Sizes(NamedTuple):
     cap: int
     """The most that an answer may have."""
 
+    @property
+    def _least_cap(self) -> int:
+        """A client that asks for less gets no more than that."""
+        return min(MIN_CAP_TOKENS, self.cap)
+
     def cap_of(self, part_tokens: int) -> int:
         """The cap on the answer to a part."""
         left = self.window - self.around - part_tokens
-        return max(MIN_CAP_TOKENS, min(self.cap, 2 * part_tokens + 2048, left))
+        return max(self._least_cap, min(self.cap, 2 * part_tokens + 2048, left))
 
     def cap_of_noted(self, part_tokens: int) -> int:
         """The same where it is to be joined with others."""
@@ -66,7 +71,7 @@ class Sizes(NamedTuple):
     @property
     def last_cap(self) -> int:
         """The cap on the answer that all others are made into."""
-        return max(MIN_CAP_TOKENS, min(self.cap, (self.window - self.around) // 4))
+        return max(self._least_cap, min(self.cap, (self.window - self.around) // 4))
 
     @property
     def join(self) -> int:
@@ -77,7 +82,7 @@ class Sizes(NamedTuple):
     @property
     def join_cap(self) -> int:
         """The cap on an answer that will be joined with others."""
-        return max(MIN_CAP_TOKENS, min(self.last_cap, self.join // JOINED_AT_LEAST))
+        return max(self._least_cap, min(self.last_cap, self.join // JOINED_AT_LEAST))
 
     def joins(self, answers: int) -> int:
         """How many requests at most make one answer of so many; of one, too, since the last
