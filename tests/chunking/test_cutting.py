@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -178,6 +179,19 @@ def test_a_target_without_room_for_the_parts_of_the_first_is_left_out() -> None:
     assert [t.model for t in plan.targets] == ["large"]
     assert "studio/tiny has room for" in plan.skipped[0]
     assert all(part.plan.targets == plan.targets for part in plan.parts)
+
+
+def test_a_small_stand_in_takes_nothing_from_the_parts_of_live_models() -> None:
+    budget = ChunkingConfig(mode="map", budget_tokens=800)
+    asked = call(SCRIPT)._replace(chunking="force")
+    stand_in = replace(target("rehearsed", 3000), rehearsal=True)
+    alone, backed = (
+        fit(asked, *ladder, task="polish", in_room=room(polish=budget))
+        for ladder in ((LARGE,), (LARGE, stand_in))
+    )
+    caps = [[part.plan.max_output_tokens for part in plan.parts] for plan in (alone, backed)]
+    assert caps[0] == caps[1]
+    assert backed.targets == (LARGE, stand_in)
 
 
 def test_a_stretch_can_be_asked_for_by_itself_elsewhere_and_later() -> None:

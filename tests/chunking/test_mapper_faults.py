@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from gateway.chunking.answering import asking, part_work
+from gateway.chunking.answering.whole import LEAST_WASTED, MAX_WASTED_PER_PART
 from gateway.config_chunking import ChunkingConfig
 from gateway.errors import CallError, Outcome
 from gateway.schema import PartCounts
@@ -297,3 +298,17 @@ async def test_a_wish_in_front_does_not_stand_in_for_an_answer() -> None:
     house = House(lambda asked: REFUSAL if asked.number == 1 else echo(asked))
     reader = await house.answer(wish + SCRIPT)
     assert reader.text == SCRIPT
+
+
+async def test_a_model_that_is_of_no_use_is_not_asked_for_everything_again_and_again() -> None:
+    """Alone, each of its parts would be worth some requests more."""
+    house = House(
+        lambda asked: echo(asked) if asked.number == 1 else Said("第999集\n\n另一个故事。")
+    )
+    text, parts, _ = await outcome(house)
+    pieces = sum(parts)
+    assert (text, parts.source) == (SCRIPT, pieces - 1)
+    assert (
+        len(house.asked)
+        <= pieces + max(LEAST_WASTED, MAX_WASTED_PER_PART * pieces) + house.config.pool
+    )

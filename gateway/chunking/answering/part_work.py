@@ -94,6 +94,9 @@ class PartWork:
         """Ask for it and take what is good; returns what has to be asked for again."""
         if self._facts.requests >= MAX_REQUESTS:
             return self._give_up(stretch, f"{MAX_REQUESTS} requests for its part were not enough")
+        if self._facts.requests and not self._whole.may_ask_again:
+            wasted = f"{self._whole.wasted} answers to this call were of no use"
+            return self._give_up(stretch, f"{wasted}, so nothing more is asked for again")
         try:
             reply = await self._ask(stretch)
         except CallError as error:
@@ -107,6 +110,7 @@ class PartWork:
         bad = self._take_good(stretch, sections, checked, doubts, reply)
         await self._keep()
         if len(bad) == len(sections) and not doubts:
+            self._whole.wasted += 1
             return await self._again(stretch, reply, checked.faults)
         return [await self._open(stretch, run, doubts, reply) for run in runs(bad, doubts)]
 

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from gateway.chunking.planning.cutting import Cut
 
 T = TypeVar("T")
+MAX_WASTED_PER_PART = 2
+LEAST_WASTED = 16
+"""Requests of no use at all that a call may make before it asks for nothing a second time: so many
+for each of its parts, but at least these."""
 TAIL_CHARS = 4000
 """Of an answer, what the next part is told from."""
 
@@ -43,11 +47,18 @@ class Whole:
     model: str = ""
     """What its answer says that it is from."""
     first_answer: asyncio.Event = field(default_factory=asyncio.Event)
+    wasted: int = 0
+    """Requests whose answers were of no use at all."""
     _tails: dict[int, str] = field(default_factory=dict)
 
     @property
     def keeps_scenes(self) -> bool:
         return self.cut.config.keeps_scenes
+
+    @property
+    def may_ask_again(self) -> bool:
+        """A model that does the same wrong thing each time is paid for each time, too."""
+        return self.wasted < max(LEAST_WASTED, MAX_WASTED_PER_PART * len(self.cut.pieces))
 
     async def in_a_thread(self, work: Callable[..., T], *given: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.thread, work, *given)

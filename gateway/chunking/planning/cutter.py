@@ -59,11 +59,13 @@ class Cutter:
         budget = min(rule.budget_tokens, usable[0].largest, at_most or UNBOUNDED)
         scale = {seat.target: _scale(counter, seat.target, frame.script) for seat in usable}
         kept = [seat for seat in usable if seat.largest >= budget * scale[seat.target]]
+        # A stand-in takes what it is given: nobody live gets less because of it.
+        live = [seat for seat in kept if not seat.target.rehearsal] or kept
         sizes = Sizes(
             budget=max(1, budget),
-            window=min(int(seat.window / scale[seat.target]) for seat in kept),
-            around=max(seat.around for seat in kept),
-            cap=min(seat.cap or UNBOUNDED for seat in kept),
+            window=min(int(seat.window / scale[seat.target]) for seat in live),
+            around=max(seat.around for seat in live),
+            cap=min(seat.cap or UNBOUNDED for seat in live),
         )
         plan = measure.plan
         targets = tuple(seat.target for seat in kept)
