@@ -49,10 +49,6 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(budgets_app, name="budgets")
 out = Console(highlight=False)
 
-SWITCH_INTERVAL_S = 0.0005
-"""How long a thread that parses a script keeps the interpreter to itself while the event loop waits
-for it. By default it is 5 ms, and the loop waits after every system call."""
-
 Host = Annotated[str, typer.Option("--host", envvar="DAOBO_HOST", help="Address to listen on.")]
 Port = Annotated[int, typer.Option("--port", envvar="DAOBO_PORT", min=1, max=65535)]
 AdminHost = Annotated[
@@ -127,7 +123,6 @@ def serve(
             await logging.writer.close()
 
     _calm_garbage_collector()
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve_and_log())
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from gateway.cli import SWITCH_INTERVAL_S
 
 TICK_S = 0.001
 THRESHOLDS = (20_000, 50, 100)
@@ -87,17 +84,15 @@ def ticking() -> Iterator[Ticks]:
 
 
 @contextmanager
-def interpreter_as_when_serving() -> Iterator[None]:
-    """Threads take turns and garbage is collected as ``daobo serve`` has it; else each collection
-    would walk all that the test run has imported."""
-    before, interval_s = gc.get_threshold(), sys.getswitchinterval()
+def garbage_as_when_serving() -> Iterator[None]:
+    """Collected as ``daobo serve`` has it; else each collection would walk all that the test run
+    has imported."""
+    before = gc.get_threshold()
     gc.collect()
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
         yield
     finally:
         gc.unfreeze()
         gc.set_threshold(*before)
-        sys.setswitchinterval(interval_s)

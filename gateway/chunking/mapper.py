@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from gateway.contracts import Client
@@ -22,6 +21,7 @@ from .answering.tally import PartFacts, Tally, label
 from .answering.whole import Whole
 from .merge import Merged, Ordering, StreamedAnswer, WholeAnswer
 from .script import Piece
+from .threads import SHORT_TURNS, Threads
 from .verify import sections_of
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Mapper:
         self._clock = clock
         self._report_failure = report_failure
         # One is enough: what it does keeps the interpreter to itself.
-        self._thread = ThreadPoolExecutor(1, "parts")
+        self._thread = Threads(1, "parts")
 
     async def send_parts(self, journey: Journey, client: Client, send: Send) -> None:
         """Answer the client with the answers to the plan's parts, each of them got by ``send``.
@@ -54,7 +54,10 @@ class Mapper:
         Raises CallError if no part could be answered, or if a limit refused the very first one.
         If the client leaves, what is under way is cancelled.
         """
-        whole = await self._whole(journey, send)
+        with SHORT_TURNS:
+            await self._send_parts(await self._whole(journey, send), client)
+
+    async def _send_parts(self, whole: Whole, client: Client) -> None:
         whole.tell()
         try:
             if whole.cut.mode == "reduce":
@@ -69,8 +72,7 @@ class Mapper:
     async def _whole(self, journey: Journey, send: Send) -> Whole:
         assert journey.plan is not None
         cut: Cut = journey.plan.cut
-        loop = asyncio.get_running_loop()
-        tally = await loop.run_in_executor(self._thread, _tally, cut)
+        tally = await self._thread.run(_tally, cut)
         store = None if journey.call.cache is False else self._store
         return Whole(
             journey,

@@ -7,9 +7,7 @@ waits for it on the loop.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from gateway.config_chunking import ChunkingConfig
@@ -22,6 +20,7 @@ from .planning.beside import goes_on_beside
 from .planning.cutter import Cutter
 from .planning.frame import why_whole
 from .planning.sizes import ANSWER_SLACK_TOKENS
+from .threads import Threads
 from .tokens import counter_for
 from .window import Measure, surely_fits, too_long, too_small
 
@@ -50,7 +49,7 @@ class Room:
         self._rules = {task: rule for task, rule in rules.items() if rule.mode != "off"}
         self._forced = {task: _forced(rule) for task, rule in rules.items()}
         self._cutter = Cutter(draw_fence)
-        self._threads = ThreadPoolExecutor(THREADS, "chunking")
+        self._threads = Threads(THREADS, "chunking")
         self.send_parts = sender.send_parts
 
     async def fit(self, call: Call, plan: Plan) -> Plan:
@@ -58,7 +57,7 @@ class Room:
         force and cannot be."""
         if self._passes(call, plan):
             return plan
-        return await self._in_a_thread(self._fitted, call, plan)
+        return await self._threads.run(self._fitted, call, plan)
 
     def fit_now(self, call: Call, plan: Plan) -> Plan:
         """The same for callers that are in a thread of their own."""
@@ -68,10 +67,7 @@ class Room:
         """In parts of half the size at most of what was too long. Raises ``error``."""
         if call.endpoint != "chat":
             raise error
-        return await self._in_a_thread(self._halved, error, call, plan)
-
-    async def _in_a_thread(self, work: Callable[..., Plan], *given: object) -> Plan:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
+        return await self._threads.run(self._halved, error, call, plan)
 
     def _passes(self, call: Call, plan: Plan) -> bool:
         if call.endpoint != "chat":

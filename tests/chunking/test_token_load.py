@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from random import Random
@@ -11,7 +10,8 @@ import pytest
 
 from gateway.chunking.counting.model_families import counter_of
 from gateway.chunking.counting.vocabulary import Vocabulary, vocabulary_of
-from tests.lateness import interpreter_as_when_serving, ticking
+from gateway.chunking.threads import Threads
+from tests.lateness import garbage_as_when_serving, ticking
 
 from .scripts import write_script
 
@@ -85,6 +85,6 @@ async def _least_lag_s(work: Callable[[], object], enough_s: float) -> float:
 
 
 async def _lag_s(work: Callable[[], object]) -> float:
-    with interpreter_as_when_serving(), ticking() as ticks:
-        await asyncio.to_thread(work)
+    with garbage_as_when_serving(), ticking() as ticks:
+        await Threads(1, "counting").run(work)
     return ticks.worst_s

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.chunking.checking.front import closing_start, without_instructions
 from gateway.chunking.merge import Ordering
 from gateway.chunking.script import Kind, Section
+from gateway.chunking.threads import Threads
 from gateway.journey import Journey
 from gateway.schema import Target
 
@@ -40,7 +40,7 @@ class Whole:
     kept_parts: KeptParts
     tally: Tally
     ordering: Ordering
-    thread: Executor
+    thread: Threads
     """For what would keep the loop waiting."""
     target: Target | None = None
     """The first that answered."""
@@ -61,7 +61,7 @@ class Whole:
         return self.wasted < max(LEAST_WASTED, MAX_WASTED_PER_PART * len(self.cut.pieces))
 
     async def in_a_thread(self, work: Callable[..., T], *given: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self.thread, work, *given)
+        return await self.thread.run(work, *given)
 
     def take(self, start: int, end: int, text: str, target: Target, model: str) -> None:
         """A model's answer to a stretch, now or kept."""
