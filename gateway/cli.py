@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import sys
 import time
@@ -29,7 +28,7 @@ from .config_schema import config_schema
 from .errors import ConfigError
 from .greeting import cutting_tasks, greet, route_table, without_effect
 from .ledger import LEVELS
-from .lifetime import Listen, run
+from .lifetime import Listen, calm_garbage_collector, run
 from .plugins import discover
 from .stores.keys import Key, KeyFile
 from .stores.opening import prepare_ledger
@@ -122,7 +121,7 @@ def serve(
         finally:
             await logging.writer.close()
 
-    _calm_garbage_collector()
+    calm_garbage_collector()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve_and_log())
 
@@ -259,13 +258,6 @@ def _first_key(gateway: Gateway) -> str | None:
     _, text = gateway.key_file.create("first", None, time.time())
     gateway.ring.refresh()
     return text
-
-
-def _calm_garbage_collector() -> None:
-    """What was built at start stays, so it is not searched again; calls leave few cycles."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 50, 100)
 
 
 def _date(at_s: int | None) -> str:

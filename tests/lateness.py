@@ -9,9 +9,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from gateway.lifetime import calm_garbage_collector
+
 TICK_S = 0.001
-THRESHOLDS = (20_000, 50, 100)
-"""Of the garbage collector, as ``daobo serve`` has them."""
 THREADS = "/proc/self/task"
 
 
@@ -88,9 +88,7 @@ def garbage_as_when_serving() -> Iterator[None]:
     """Collected as ``daobo serve`` has it; else each collection would walk all that the test run
     has imported."""
     before = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*THRESHOLDS)
+    calm_garbage_collector()
     try:
         yield
     finally:
