@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import history, measure, part_waves, process_tree, report, splitting
+from . import history, measure, part_answers, part_waves, process_tree, report, splitting
 from .servers import Cores, HarnessError, Server, gateway, nginx, upstream, wait_for_answer
 
 JSON_BODIES_BYTES = (1024, 32 * 1024)
@@ -99,7 +99,8 @@ def split(options: argparse.Namespace, folder: Path, cores: Cores) -> measure.Fi
     """Needs neither nginx nor the servers of the other parts."""
     answer_s = (QUICK if options.quick else FULL).answer_s
     waves = part_waves.measure(folder / "parts", cores, options.gateway, answer_s)
-    return splitting.measure() | {"wall": waves}
+    answers = part_answers.measure(folder, cores, options.gateway)
+    return splitting.measure() | {"wall": waves, "answers": answers}
 
 
 ALL = (*PARTS, "split")

@@ -6,8 +6,10 @@ import http.client
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.chunking.scripts import write_script
 
@@ -51,33 +53,51 @@ CONFIG = {
 }
 
 
+class Answered(NamedTuple):
+    """What came back of a call."""
+
+    text: str
+    parts: int
+    """Planned."""
+    metadata: dict[str, Any]
+    cost: float
+    """In dollars."""
+    taken_s: float
+
+
 def measure(folder: Path, cores: Cores, command: str, answer_s: float) -> dict[str, Any]:
     """Wall seconds of the same call with both pools; the upstream takes ``answer_s`` an answer."""
     script = write_script("spaced", episodes=8, scenes=4)
+    with serving(folder, cores, command, "--answer-s", str(answer_s)) as server:
+        _whole(server, "side", script)  # loads the vocabulary, opens connections
+        parallel = _whole(server, "side", script)
+        serial = _whole(server, "single", script)
+    return {
+        "answer_s": answer_s,
+        "pool": POOL,
+        "parts": parallel.parts,
+        "parallel_s": parallel.taken_s,
+        "serial_s": serial.taken_s,
+    }
+
+
+@contextmanager
+def serving(folder: Path, cores: Cores, command: str, *upstream: str) -> Iterator[Server]:
+    """A gateway in front of an echo, which is given these options."""
     folder.mkdir()
     port = free_port()
     module = [sys.executable, "-m", "benchmarks.echo_upstream", "--port", str(port)]
-    upstream = pinned(cores.load, [*module, "--answer-s", str(answer_s)])
     with (
-        running("echo", port, upstream, folder) as echo,
+        running("echo", port, pinned(cores.load, [*module, *upstream]), folder) as echo,
         gateway(folder, cores, port, command, CONFIG) as server,
     ):
         wait_for_answer(echo)
         wait_for_answer(server)
-        _whole(server, "side", script)  # loads the vocabulary, opens connections
-        parallel_s, parts = _whole(server, "side", script)
-        serial_s, _ = _whole(server, "single", script)
-    return {
-        "answer_s": answer_s,
-        "pool": POOL,
-        "parts": parts,
-        "parallel_s": parallel_s,
-        "serial_s": serial_s,
-    }
+        yield server
 
 
-def _whole(server: Server, task: str, script: str) -> tuple[float, int]:
-    """Seconds and parts of a call. Raises HarnessError unless the script came back as it was."""
+def ask(server: Server, task: str, script: str) -> Answered:
+    """Raises HarnessError for anything but an answer."""
     body = {"model": task, "messages": [{"role": "user", "content": script}]}
     headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT_S)
@@ -89,8 +109,16 @@ def _whole(server: Server, task: str, script: str) -> tuple[float, int]:
     finally:
         connection.close()
     taken_s = time.monotonic() - began_s
-    if reply.status != 200 or answer["choices"][0]["message"]["content"] != script:
-        raise HarnessError(
-            f"the script did not come back whole: {reply.status} {str(answer)[:500]}"
-        )
-    return taken_s, int(reply.headers["x-daobo-parts"])
+    if reply.status != 200:
+        raise HarnessError(f"no answer for a script: {reply.status} {str(answer)[:500]}")
+    text = answer["choices"][0]["message"]["content"]
+    parts, cost = int(reply.headers["x-daobo-parts"]), float(reply.headers["x-daobo-cost"])
+    return Answered(text, parts, answer["daobo"], cost, taken_s)
+
+
+def _whole(server: Server, task: str, script: str) -> Answered:
+    """Raises HarnessError unless the script came back as it was."""
+    answered = ask(server, task, script)
+    if answered.text != script:
+        raise HarnessError("the script did not come back whole")
+    return answered

@@ -28,6 +28,12 @@ def parts(figures: Figures) -> list[tuple[str, list[Row]]]:
         wall = figures["wall"]
         title = f"**{wall['parts']} parts through the gateway**, {wall['answer_s']:g} s an answer"
         found.append((title, _wall_rows(wall)))
+    if "answers" in figures:
+        title = (
+            "**What comes back**, 500 KB in small parts, by what the model does; it asks $1 and $2 "
+            "for a million tokens of four bytes"
+        )
+        found.append((title, _answer_rows(figures["answers"])))
     return found
 
 
@@ -80,4 +86,17 @@ def _wall_rows(wall: Figures) -> list[Row]:
             (f"≤ {WALL_GOAL:g}", "yes" if ratio <= WALL_GOAL else "NO") if pool > 1 else ("", "")
         )
         rows.append((name, f"{wall[key]:.2f}", f"{ratio:.2f}", *verdict))
+    return rows
+
+
+def _answer_rows(answers: Sequence[Figures]) -> list[Row]:
+    rows: list[Row] = [
+        ("model", "parts", "recall", "precision", "order", "untouched scenes equal",
+         "requests beyond one a part", "flagged", "cost of 1,000 characters"),
+    ]  # fmt: skip
+    for each in answers:
+        shares = (f"{each[name]:.3f}" for name in ("recall", "precision", "order", "untouched"))
+        again = f"{100 * each['retries']:.1f} %"
+        cost = f"${each['cost_per_1000_chars']:.5f}"
+        rows.append((each["model"], str(each["parts"]), *shares, again, str(each["flagged"]), cost))
     return rows
