@@ -101,6 +101,8 @@ def written_config(
     return path
 
 
+PATIENT = {"overload": {"max_loop_lag_s": 30}}
+"""What ``server`` says where a busy machine must not shed calls."""
 WIDE_BUDGETS = [
     {"project": "*", "cap": "1000000", "currency": "USD"},
     {"cap": "7000000", "currency": "CNY", "window": "day"},

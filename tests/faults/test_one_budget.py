@@ -15,7 +15,14 @@ from .audit import audit, open_holds
 from .calls import MAX_TOKENS, Clients, Reply, Wish, users
 from .conftest import Note
 from .paid_upstream import Order
-from .processes import GatewayProcess, UpstreamProcess, kill_all, until, written_config
+from .processes import (
+    PATIENT,
+    GatewayProcess,
+    UpstreamProcess,
+    kill_all,
+    until,
+    written_config,
+)
 
 ROOM_FOR = 100
 CALLS = 500
@@ -49,7 +56,7 @@ class Stage:
         self._url = url
         self.gate = folder / "gate"
         environ = {"DAOBO_DATABASE_URL": url}
-        config = written_config(folder, upstream.root)
+        config = written_config(folder, upstream.root, server=PATIENT)
         self.gateways = [
             GatewayProcess(config, folder / f"state{number}", environ)
             for number in range(setting.processes)
@@ -68,7 +75,7 @@ class Stage:
         await first.ended(10)
         self.cap_nano = ROOM_FOR * self._number("SELECT MAX(held_nano) FROM requests")
         cap = {"project": "night-market", "currency": "USD", "cap": amount(self.cap_nano)}
-        written_config(self._folder, self._upstream.root, money={"budgets": [cap]})
+        written_config(self._folder, self._upstream.root, money={"budgets": [cap]}, server=PATIENT)
         await asyncio.gather(*(gateway.start() for gateway in self.gateways))
 
     async def rush(self, clients: Clients) -> list[Reply]:

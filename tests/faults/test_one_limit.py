@@ -9,11 +9,12 @@ from tests.redis_server import RedisServer
 from .calls import Clients, Wish, users
 from .conftest import Note
 from .paid_upstream import Order
-from .processes import GatewayProcess, UpstreamProcess, kill_all, written_config
+from .processes import PATIENT, GatewayProcess, UpstreamProcess, kill_all, written_config
 
 CALLS = 400
 PER_MINUTE = 100
 AT_ONCE = 20
+TRIES = 50
 
 
 async def test_two_gateways_let_through_what_one_limit_allows(
@@ -60,9 +61,7 @@ async def test_two_gateways_answer_as_many_at_once_as_one_limit_allows(
                 )
             (tmp_path / "gate").touch()
             found = Counter(reply.status for reply in await asyncio.gather(*calls))
-            again = Counter(
-                reply.status for reply in await clients.all(map(Wish, users("more", AT_ONCE)))
-            )
+            again = await _answered_again(clients)
     finally:
         kill_all(gateways)
     assert found == {200: AT_ONCE, 429: CALLS - AT_ONCE}
@@ -73,9 +72,20 @@ async def test_two_gateways_answer_as_many_at_once_as_one_limit_allows(
     )
 
 
+async def _answered_again(clients: Clients) -> Counter[int | None]:
+    """As many calls once more. An answer does not wait until its place is given back, and the other
+    gateway hears of that later still: so it may take some tries until all places are free."""
+    for number in range(TRIES):
+        wishes = map(Wish, users(f"more{number}", AT_ONCE))
+        found = Counter(reply.status for reply in await clients.all(wishes))
+        if found == {200: AT_ONCE}:
+            break
+    return found
+
+
 def _gateways(
     upstream: UpstreamProcess, redis_server: RedisServer, folder: Path, limits: dict[str, object]
 ) -> list[GatewayProcess]:
-    config = written_config(folder, upstream.root, limits=limits)
+    config = written_config(folder, upstream.root, limits=limits, server=PATIENT)
     environ = {"DAOBO_REDIS_URL": redis_server.url}
     return [GatewayProcess(config, folder / f"state{number}", environ) for number in range(2)]
