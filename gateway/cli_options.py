@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,16 @@ DEFAULT_STATE = Path(".state")
 def silent_gateway(config: Path | None, state: Path) -> Gateway:
     """The gateway of this configuration, for commands that answer no calls. Raises ConfigError."""
     return Gateway(Options(config or default_config_path(), state), CallLog(_nowhere))
+
+
+def bytes_of(file: str) -> bytes:
+    """A file that a command is given; ``-`` is the standard input. Raises ConfigError."""
+    if file == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
 
 
 def _nowhere(line: bytes) -> None:

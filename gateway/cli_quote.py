@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
@@ -16,7 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from .budget import amount
-from .cli_options import DEFAULT_STATE, Config, State, silent_gateway
+from .cli_options import DEFAULT_STATE, Config, State, bytes_of, silent_gateway
 from .errors import CallError, ConfigError
 from .ledger import CURRENCIES, Line
 from .price_words import money, where
@@ -50,7 +49,7 @@ def quote(
     """Say what requests will cost at least, likely and at most. Asks nobody, sends nothing."""
     gateway = silent_gateway(config, state)
     try:
-        entries = read_entries(read_document(_bytes_of(file)))
+        entries = read_entries(read_document(bytes_of(file)))
         arrival = Arrival("quote", time.time(), time.monotonic())
         quoted = gateway.rooms.serving.quoter.quote(asked(entries, NOBODY, None, arrival))
     except CallError as error:
@@ -86,15 +85,6 @@ def _is_json(line: bytes) -> bool:
     except orjson.JSONDecodeError:
         return False
     return True
-
-
-def _bytes_of(file: str) -> bytes:
-    if file == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return Path(file).read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
 
 
 def show(out: Console, quoted: Quote) -> None:

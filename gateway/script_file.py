@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import codecs
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from .cli_options import bytes_of
 from .errors import ConfigError
 
 UTF8 = "utf-8"
@@ -40,7 +40,7 @@ class ScriptFile(NamedTuple):
 def read_script(file: str, encoding: str | None) -> ScriptFile:
     """``file``: a path, or ``-`` for the standard input. ``encoding``: a codec's name; None for
     UTF-8. Raises ConfigError."""
-    raw = _bytes_of(file)
+    raw = bytes_of(file)
     if not raw:
         raise ConfigError(f"{file} is empty: there is nothing to split")
     codec = _codec(encoding, raw) if encoding else UTF8
@@ -75,15 +75,6 @@ def write_parts(folder: Path, parts: Sequence[bytes], suffix: str) -> list[Path]
 
 def _holds(path: Path, data: bytes | None) -> bool:
     return data is not None and path.is_file() and path.read_bytes() == data
-
-
-def _bytes_of(file: str) -> bytes:
-    if file == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return Path(file).read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
 
 
 def _codec(name: str, raw: bytes) -> str:
