@@ -151,10 +151,10 @@ class Journey:
     def list_cost(self) -> Money | None:
         """What the answer costs at list price; of a call in parts, all that its answer is made
         of."""
-        bills = self.answer_bills or ([self.bill] if self.bill else [])
-        if not bills:
-            return None
-        return self._total([Money(b.list_cost_nano, b.currency) for b in bills])
+        bill = self.bill
+        if not self.answer_bills:
+            return Money(bill.list_cost_nano, bill.currency) if bill else None
+        return self._total([Money(b.list_cost_nano, b.currency) for b in self.answer_bills])
 
     def _total(self, costs: Sequence[Money]) -> Money:
         """Parts of a call are side by side at providers that bill in one currency or another."""
