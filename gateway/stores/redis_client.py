@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 ADDRESSES = "redis://[user:password@]host:6379/0, rediss://… (with TLS) or unix:///path/to/socket"
 
 
-def redis_client(url: str, timeout_s: float) -> Redis:
-    """A client with one connection, not yet open, that tries nothing twice. Raises ConfigError."""
+def redis_client(url: str) -> Redis:
+    """A client with one connection, not yet open, that tries nothing twice and waits for as long as
+    it is let. Raises ConfigError."""
     from redis.asyncio import Redis
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
@@ -26,8 +27,8 @@ def redis_client(url: str, timeout_s: float) -> Redis:
             protocol=2,
             driver_info=None,
             max_connections=1,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
+            socket_timeout=None,
+            socket_connect_timeout=None,
             retry=Retry(NoBackoff(), 0),
         )
         # An option that nobody knows is only found out when a connection is made.

@@ -18,10 +18,12 @@ from typing import Any, NamedTuple
 
 from gateway.errors import CallError, Outcome
 
+from .patience import patience
 from .redis_client import redis_client
 
 EXCHANGE_TIMEOUT_S = 0.45
-"""For one batch, connecting included: a caller waits for the batch under way and for its own."""
+"""For one batch, connecting included: a caller waits for the batch under way and for its own. What
+this process itself stood still is not Redis's doing and does not count."""
 FIRST_PROBE_S = 0.05
 PROBE_INTERVAL_S = 0.5
 """What the wait before the next probe is doubled to."""
@@ -71,7 +73,7 @@ class RedisLink:
         exchange_timeout_s: float = EXCHANGE_TIMEOUT_S,
     ) -> None:
         """Raises ConfigError for an address that cannot be meant."""
-        self._client = redis_client(url, exchange_timeout_s)
+        self._client = redis_client(url)
         self._changed = changed
         self._exchange_timeout_s = exchange_timeout_s
         self._closed = False
@@ -192,11 +194,13 @@ class RedisLink:
     async def _exchange(self, commands: Sequence[tuple[Value, ...]]) -> list[Any] | None:
         """One round trip; None, and a problem, if it was not completed."""
         try:
-            async with asyncio.timeout(self._exchange_timeout_s):
-                async with self._client.pipeline(transaction=False) as pipeline:
-                    for command in commands:
-                        pipeline.execute_command(*command)
-                    replies: list[Any] = await pipeline.execute(raise_on_error=False)
+            async with (
+                patience(self._exchange_timeout_s),
+                self._client.pipeline(transaction=False) as pipeline,
+            ):
+                for command in commands:
+                    pipeline.execute_command(*command)
+                replies: list[Any] = await pipeline.execute(raise_on_error=False)
         except Exception as error:  # whatever it is: nobody may be left waiting
             self._note(_reason(error))
             return None

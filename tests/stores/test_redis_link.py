@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from gateway.errors import CallError, ConfigError, Outcome
-from gateway.stores.redis_link import RedisLink, Script, redis_link
+from gateway.stores.redis_link import EXCHANGE_TIMEOUT_S, RedisLink, Script, redis_link
 from tests.redis_server import RedisServer
 
 ANSWER_WITHIN_S = 1.0
@@ -103,6 +103,23 @@ async def test_a_redis_that_says_nothing_keeps_nobody_waiting(
     assert {error.outcome for error in errors} == {Outcome.LIMITS_UNAVAILABLE}
     assert slowest_s < ANSWER_WITHIN_S
     await back(link)
+
+
+async def test_a_gateway_that_stood_still_itself_does_not_hold_it_against_redis(
+    link: RedisLink, redis_server: RedisServer, told: list[bool]
+) -> None:
+    await link.execute("SET", "x", "there")
+    with redis_server.silent():
+        asked = asyncio.ensure_future(link.execute("GET", "x"))
+        await _sent(link)
+    stand_still(EXCHANGE_TIMEOUT_S * 2)
+    assert await asked == b"there"
+    assert told == []
+
+
+def stand_still(for_s: float) -> None:
+    """As a full collection of garbage does, or a machine whose cores are taken."""
+    time.sleep(for_s)
 
 
 async def test_a_reply_that_comes_late_is_not_taken_for_the_next_one(
