@@ -26,7 +26,7 @@ help:
 	@echo "make redis       the server that the suite counts limits in, beside memory"
 	@echo "make real-model  one test against a small local language model"
 	@echo "make soak        kill, starve and flood it for an hour, and print what was lost or late"
-	@echo "make fuzz        feed every parser with nonsense, a minute each"
+	@echo "make fuzz        feed every parser with nonsense, a minute each, and try new examples of all properties"
 	@echo "make bench       compare with nginx in the same run"
 	@echo "make schema      write config/gateway.schema.json anew"
 
@@ -66,11 +66,13 @@ soak: $(DEV) postgresql redis
 	$(BIN)/pytest -n 2 -m soak tests/stores tests/limits tests/long_scripts
 
 # Each parser for FUZZ_S seconds. What is found stops it and is left in the folder that is named.
+# Then every property test with examples that it has not seen: `make test` takes the same each time.
 fuzz: $(DEV)
 	@for name in $$($(BIN)/python -m tests.fuzz.run 2>/dev/null); do \
 	  nice $(BIN)/python -m tests.fuzz.run $$name -max_total_time=$(FUZZ_S) >$(VENV)/fuzz.log 2>&1 \
 	    && echo "$$name: $$(grep -h '^Done' $(VENV)/fuzz.log)" || { cat $(VENV)/fuzz.log; exit 1; }; \
 	done
+	$(BIN)/pytest -n 2 -m hypothesis --hypothesis-profile=explore
 
 bench: $(DEV)
 	@command -v wrk >/dev/null && { command -v nginx || test -x /usr/sbin/nginx; } >/dev/null || \
