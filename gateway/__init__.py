@@ -1,95 +1,19 @@
 """Daobo's vocabulary for plugin authors: everything a plugin may import is here.
 
-A plugin is one module that implements some of the four hooks, see ``plugins/README.md``.
+A plugin is one module that implements some of the four hooks, see ``plugins/README.md``. The words
+stand in ``gateway/vocabulary.py``, which is read when the first of them is asked for: what needs
+none of them, such as ``daobo --help``, starts without it and pydantic.
 """
 
-from .contracts import (
-    ChatProvider,
-    EmbeddedProvider,
-    EmbeddingProvider,
-    Observer,
-    ProviderSettings,
-    RegisterObserver,
-    RegisterProvider,
-    RegisterStrategy,
-    RouteView,
-    Strategy,
-    Upstream,
-    UpstreamResponse,
-)
-from .errors import CallError, ConfigError, Outcome, outcome_of_status
-from .hookspecs import hookimpl
-from .openai_compatible import OpenAICompatible
-from .openai_wire import (
-    completion_body,
-    completion_chunk,
-    load_object,
-    quoted,
-    read_count,
-    read_usage,
-)
-from .rate_headers import read_allowance, read_allowances, read_retry_after_s
-from .schema import (
-    Allowance,
-    Allowances,
-    Answer,
-    Attempt,
-    Caller,
-    CallRecord,
-    Capability,
-    ChatChunk,
-    ChatRequest,
-    EmbeddingRequest,
-    Event,
-    Money,
-    Target,
-    Timeouts,
-    UpstreamRequest,
-    Usage,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Allowance",
-    "Allowances",
-    "Answer",
-    "Attempt",
-    "CallError",
-    "CallRecord",
-    "Caller",
-    "Capability",
-    "ChatChunk",
-    "ChatProvider",
-    "ChatRequest",
-    "ConfigError",
-    "EmbeddedProvider",
-    "EmbeddingProvider",
-    "EmbeddingRequest",
-    "Event",
-    "Money",
-    "Observer",
-    "OpenAICompatible",
-    "Outcome",
-    "ProviderSettings",
-    "RegisterObserver",
-    "RegisterProvider",
-    "RegisterStrategy",
-    "RouteView",
-    "Strategy",
-    "Target",
-    "Timeouts",
-    "Upstream",
-    "UpstreamRequest",
-    "UpstreamResponse",
-    "Usage",
-    "completion_body",
-    "completion_chunk",
-    "hookimpl",
-    "load_object",
-    "outcome_of_status",
-    "quoted",
-    "read_allowance",
-    "read_allowances",
-    "read_count",
-    "read_retry_after_s",
-    "read_usage",
-]
+if TYPE_CHECKING:
+    from .vocabulary import *  # noqa: F403
+else:
+
+    def __getattr__(name: str) -> object:
+        vocabulary = import_module(".vocabulary", __name__)
+        if name == "__all__" or name in vocabulary.__all__:
+            return getattr(vocabulary, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

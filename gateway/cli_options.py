@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .app import Gateway, Options
-from .config_file import default_config_path
 from .errors import CallError, ConfigError
-from .stores.connections import StoreUnavailable
-from .telemetry.logs import CallLog
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from .app import Gateway
+    from .config import LoadedConfig
 
 Config = Annotated[
     Path | None,
@@ -30,9 +33,32 @@ State = Annotated[
 DEFAULT_STATE = Path(".state")
 
 
+def printer(stderr: bool = False) -> Console:
+    """Prints text and tables, as wide as the terminal."""
+    from rich.console import Console
+
+    return Console(highlight=False, stderr=stderr)
+
+
 def silent_gateway(config: Path | None, state: Path) -> Gateway:
     """The gateway of this configuration, for commands that answer no calls. Raises ConfigError."""
+    from .app import Gateway, Options
+    from .config_file import default_config_path
+    from .telemetry.logs import CallLog
+
     return Gateway(Options(config or default_config_path(), state), CallLog(_nowhere))
+
+
+def checked_config(config: Path | None) -> LoadedConfig:
+    """The configuration alone, for commands that neither route nor price. Raises ConfigError."""
+    from .config_file import default_config_path, disabled_plugins, load_config
+    from .plugins import discover
+    from .routing import strategies
+
+    path = config or default_config_path()
+    registry = discover(disabled_plugins(path), core=[("core", strategies)])
+    types = {name: settings for name, (settings, _) in registry.providers.items()}
+    return load_config(path, types, frozenset(registry.strategies), os.environ)
 
 
 def bytes_of(file: str) -> bytes:
@@ -52,6 +78,8 @@ def _nowhere(line: bytes) -> None:
 @contextmanager
 def sentences() -> Iterator[None]:
     """Whatever was written wrongly or cannot be done, as the command reports it."""
+    from .stores.connections import StoreUnavailable
+
     try:
         yield
     except CallError as error:

@@ -6,10 +6,8 @@ import time
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from .cli_options import DEFAULT_STATE, Config, State, silent_gateway
-from .price_report import explain, overview
+from .cli_options import DEFAULT_STATE, Config, State, printer, silent_gateway
 
 
 def prices(
@@ -23,10 +21,8 @@ def prices(
     state: State = DEFAULT_STATE,
 ) -> None:
     """Explain what a call costs: prices now, tiers, hours, source, a worked example."""
-    gateway = silent_gateway(config, state)
+    from .price_report import explain, overview
+
+    rooms = silent_gateway(config, state).rooms
     now_s = int(time.time())
-    out = Console(highlight=False)
-    if model is None:
-        out.print(overview(gateway.rooms, now_s))
-    else:
-        out.print(explain(gateway.rooms, model, now_s))
+    printer().print(overview(rooms, now_s) if model is None else explain(rooms, model, now_s))

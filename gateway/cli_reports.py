@@ -11,24 +11,18 @@ import time
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import orjson
 import typer
-from rich.console import Console
 
-from .cli_options import DEFAULT_STATE, Config, State, sentences, silent_gateway
-from .report import BOUNDS, ReportQuery, ReportResult, ReportTerms, parse_query, period_us
-from .report_table import findings_table, report_table
-from .report_text import to_csv, to_json
-from .stores.connections import connect
-from .stores.opening import database_url
-from .stores.verify import verify
+from .cli_options import DEFAULT_STATE, Config, State, checked_config, printer, sentences
+
+if TYPE_CHECKING:
+    from .report import ReportQuery, ReportResult, ReportTerms
 
 NOTHING_YET = "nothing was spent yet: there is no ledger at {where}"
 
 ledger_app = typer.Typer(help="The ledger itself.", no_args_is_help=True)
-out = Console(highlight=False)
 
 Since = Annotated[
     str | None,
@@ -97,17 +91,23 @@ def report(
     from .stores.reports import report as read
 
     with sentences():
-        result = read(url, query, _terms(config, state))
-        _print(result, form or (ReportFormat.TABLE if out.is_terminal else ReportFormat.CSV))
+        _print(read(url, query, _terms(config)), form)
 
 
-def _print(result: ReportResult, form: ReportFormat) -> None:
-    if form is ReportFormat.TABLE:
+def _print(result: ReportResult, form: ReportFormat | None) -> None:
+    from .report_text import to_csv, to_json
+
+    out = printer()
+    if form is ReportFormat.TABLE or (form is None and out.is_terminal):
+        from .report_table import report_table
+
         out.print(report_table(result, out))
-    elif form is ReportFormat.CSV:
-        sys.stdout.write(to_csv(result))
-    else:
+    elif form is ReportFormat.JSON:
+        import orjson
+
         sys.stdout.write(orjson.dumps(to_json(result), option=orjson.OPT_INDENT_2).decode() + "\n")
+    else:
+        sys.stdout.write(to_csv(result))
     sys.stdout.flush()  # what does not fit on a full disk is told while somebody listens
 
 
@@ -128,18 +128,18 @@ def export(
     url = _ledger(state)
     if url is None:
         return
-    terms = _terms(config, state)
-    with sentences():
-        times = period_us(since, until, terms)
+    from .report import period_us
     from .stores.exports import export as write
 
+    terms = _terms(config)
     with sentences():
+        times = period_us(since, until, terms)
         if output is None:
             write(url, sys.stdout, form.value, *times)
             return
         with output.open("w", encoding="utf-8", newline="") as file:
             rows = write(url, file, form.value, *times)
-    Console(stderr=True, highlight=False).print(f"{rows:,} rows are in {output}", soft_wrap=True)
+    printer(stderr=True).print(f"{rows:,} rows are in {output}", soft_wrap=True)
 
 
 @ledger_app.command("verify")
@@ -148,13 +148,17 @@ def verify_ledger(state: State = DEFAULT_STATE) -> None:
     url = _ledger(state)
     if url is None:
         raise typer.Exit(1)  # a mistyped folder must not pass for a sound ledger
+    from .report_table import findings_table
+    from .stores.connections import connect
+    from .stores.verify import verify
+
     with sentences():
         connection = connect(url)
         try:
             found = verify(connection, int(time.time()))
         finally:
             connection.close()
-    out.print(findings_table(found), soft_wrap=True)
+    printer().print(findings_table(found), soft_wrap=True)
     if found.faults:
         raise typer.Exit(1)
 
@@ -162,21 +166,25 @@ def verify_ledger(state: State = DEFAULT_STATE) -> None:
 def _query(
     by: str, since: str | None, until: str | None, filters: Mapping[str, Values]
 ) -> ReportQuery:
+    from .report import BOUNDS, parse_query
+
     pairs = [(word, value) for word, values in filters.items() for value in values or ()]
     times = [(bound, text) for bound, text in zip(BOUNDS, (since, until), strict=True) if text]
     with sentences():
         return parse_query([("by", by), *times, *pairs])
 
 
-def _terms(config: Path | None, state: Path) -> ReportTerms:
+def _terms(config: Path | None) -> ReportTerms:
     """Time zone and currency of the configuration."""
-    gateway = silent_gateway(config, state)
-    money = gateway.rooms.loaded.config.money
+    from .report import ReportTerms
+
+    money = checked_config(config).config.money
     return ReportTerms(money.time_zone, money.currency, int(time.time()))
 
 
 def _ledger(state: Path) -> str | None:
     """The address of the ledger; None, after saying so, if there is none yet."""
+    from .stores.opening import database_url
     from .stores.queries import has_ledger
 
     url = database_url(os.environ, state)
@@ -184,5 +192,5 @@ def _ledger(state: Path) -> str | None:
         if has_ledger(url):
             return url
     where = "DAOBO_DATABASE_URL" if os.environ.get("DAOBO_DATABASE_URL") else str(state)
-    Console(stderr=True, highlight=False).print(NOTHING_YET.format(where=where), soft_wrap=True)
+    printer(stderr=True).print(NOTHING_YET.format(where=where), soft_wrap=True)
     return None

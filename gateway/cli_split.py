@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import orjson
 import typer
-from rich.console import Console
 
-from .cli_options import DEFAULT_STATE, Config, State, silent_gateway
+from .cli_options import DEFAULT_STATE, Config, State, printer, silent_gateway
 from .errors import CallError, ConfigError
-from .script_file import ScriptFile, read_script, write_parts
-from .split_plan import SplitPlan, plan_split
-from .split_table import show, split_object
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from .script_file import ScriptFile
+    from .split_plan import SplitPlan
 
 MIN_BUDGET_TOKENS = 50
 """The same as the configuration's."""
@@ -47,6 +48,9 @@ def split(
     state: State = DEFAULT_STATE,
 ) -> None:
     """Say how a script would be cut: parts, tokens, seams, cost. Asks nobody, sends nothing."""
+    from .script_file import read_script
+    from .split_plan import plan_split
+
     gateway = silent_gateway(config, state)
     try:
         _check_budget(budget_tokens)
@@ -57,16 +61,24 @@ def split(
     except (CallError, ConfigError) as error:
         sys.stderr.write(f"daobo: {error}\n")
         raise typer.Exit(2) from None
+    _print(plan, source, as_json)
+
+
+def _print(plan: SplitPlan, source: ScriptFile, as_json: bool) -> None:
+    from .split_table import show, split_object
+
     if as_json:
+        import orjson
+
         text = orjson.dumps(split_object(plan, source), option=orjson.OPT_INDENT_2)
         sys.stdout.buffer.write(text + b"\n")
     else:
-        show(_out(), plan, source)
+        show(_wide_printer(), plan, source)
 
 
-def _out() -> Console:
+def _wide_printer() -> Console:
     """A file or another program has room for whole headings."""
-    out = Console(highlight=False)
+    out = printer()
     if not out.is_terminal and "COLUMNS" not in os.environ:
         out.width = PIPED_CELLS
     return out
@@ -82,6 +94,8 @@ def _check_budget(budget_tokens: int | None) -> None:
 
 def _write(plan: SplitPlan, source: ScriptFile, folder: Path) -> str:
     """Returns what is to be said of it."""
+    from .script_file import write_parts
+
     bounds = [(piece.start, piece.end) for piece in plan.cut.pieces]
     paths = write_parts(folder, source.parts(bounds), Path(source.name).suffix or ".txt")
     return f"written to {paths[0]}" + (f" … {paths[-1].name}" if paths[1:] else "")

@@ -6,15 +6,17 @@ import csv
 import io
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from gateway.budget_table import budget_table
 from gateway.budget_words import NodeBalance, written_budget
-from gateway.cli_budgets import budget_table
 
-from .test_cli import CONFIG, chat, daobo, eventually, is_a_sentence, serve
+from .command import Done, daobo, daobo_process, is_a_sentence
+from .served import CONFIG, chat, eventually, serve
 
 PRICED = CONFIG.replace(
     "[rehearsal/rehearsal-writer]}",
@@ -30,9 +32,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def budgets(folder: Path, *words: str) -> str:
+def budgets(folder: Path, *words: str, run: Callable[..., Done] = daobo) -> str:
     """What the command prints when all is well."""
-    done = daobo(folder, "budgets", *words, DAOBO_CONFIG="gateway.yaml")
+    done = run(folder, "budgets", *words, DAOBO_CONFIG="gateway.yaml")
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -56,7 +58,7 @@ def test_a_running_gateway_keeps_to_what_the_command_sets(folder: Path) -> None:
             return served.ask(path, chat("writer", max_tokens=300))
 
         assert ask("night-market")[0] == 200
-        budgets(folder, "set", "project=night-market", "--cap", "0.2")
+        budgets(folder, "set", "project=night-market", "--cap", "0.2", run=daobo_process)
         status, answer = ask("night-market")
         assert status == 429
         error = json.loads(answer)["error"]
@@ -68,7 +70,7 @@ def test_a_running_gateway_keeps_to_what_the_command_sets(folder: Path) -> None:
         assert ask("night-market")[0] == 200
         budgets(folder, "set", "project=night-market", "--cap", "0")
         assert ask("night-market")[0] == 429
-        budgets(folder, "remove", "project=night-market")
+        budgets(folder, "remove", "project=night-market", run=daobo_process)
         assert ask("night-market")[0] == 200
 
 
@@ -76,7 +78,7 @@ def test_the_configurations_budgets_are_listed_and_left_alone(folder: Path) -> N
     more = 'money: {budgets: [{project: moon, cap: "7", currency: USD, window: month}]}\n'
     (folder / "gateway.yaml").write_text(PRICED + more)
     with serve(folder):
-        eventually(lambda: rows(folder), 5.0)
+        eventually(lambda: rows(folder))
     (row,) = rows(folder)
     assert (row["node"], row["cap"], row["origin"]) == ("project=moon", "7.00", "config")
     for words in (("set", "project=moon", "--cap", "9"), ("remove", "project=moon")):
@@ -161,7 +163,8 @@ def test_a_database_that_is_no_database_is_a_sentence(folder: Path) -> None:
 
 
 def test_a_list_makes_no_ledger_and_says_that_there_is_none(folder: Path) -> None:
-    done = daobo(folder, "budgets", "list", "--state", "mistyped", "--format", "json")
+    words = ("list", "--state", "mistyped", "--format", "json")
+    done = daobo_process(folder, "budgets", *words)
     assert (done.returncode, json.loads(done.stdout)) == (0, [])
     assert done.stderr == "there are no budgets: there is no ledger at mistyped\n"
     assert not (folder / "mistyped").exists()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -15,6 +13,9 @@ from rich.console import Console
 from gateway.app import Gateway, Options
 from gateway.price_report import explain, overview
 from gateway.telemetry.logs import CallLog
+
+from . import command
+from .command import Done, daobo_process
 
 CONFIG = """
 rehearsal: never
@@ -46,16 +47,9 @@ NIGHT_S = int(datetime(2026, 11, 23, 3, tzinfo=SHANGHAI).timestamp())  # a Monda
 PEAK_S = int(datetime(2026, 11, 23, 10, tzinfo=SHANGHAI).timestamp())
 
 
-def environment() -> dict[str, str]:
-    return {k: v for k, v in os.environ.items() if not k.startswith("DAOBO_")} | {"COLUMNS": "200"}
-
-
-def daobo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "gateway.cli", *arguments]
+def daobo(folder: Path, *arguments: str, run: Callable[..., Done] = command.daobo) -> Done:
     options = ["--config", str(folder / "gateway.yaml"), "--state", str(folder / "state")]
-    return subprocess.run(
-        [*command, *options], capture_output=True, text=True, check=False, env=environment()
-    )
+    return run(folder, *arguments, *options)
 
 
 @pytest.fixture
@@ -143,7 +137,7 @@ def test_a_name_of_several_tables_is_explained_by_each(gateway: Gateway) -> None
 
 
 def test_the_command_prints_the_overview_and_a_single_price(folder: Path) -> None:
-    done = daobo(folder, "prices")
+    done = daobo(folder, "prices", run=daobo_process)
     assert done.returncode == 0, done.stderr
     assert "studio/paint-1" in done.stdout
     assert "¥0.2500" in daobo(folder, "prices", "painter").stdout
@@ -159,10 +153,16 @@ def test_an_unknown_name_gets_near_ones_and_exit_code_1(folder: Path) -> None:
 UNPRICED = CONFIG.replace(", price: {free: true}", "").replace(", price: kling/kling-v3", "")
 
 
-@pytest.mark.parametrize("command", ["check", "serve", "prices"])
-def test_a_configured_model_without_a_price_stops_every_command(folder: Path, command: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "run"),
+    [("check", command.daobo), ("serve", daobo_process), ("prices", command.daobo)],
+    ids=["check", "serve", "prices"],
+)
+def test_a_configured_model_without_a_price_stops_every_command(
+    folder: Path, name: str, run: Callable[..., Done]
+) -> None:
     (folder / "gateway.yaml").write_text(UNPRICED)
-    done = daobo(folder, command)
+    done = daobo(folder, name, run=run)
     assert done.returncode == 1
     asleep, awake = done.stderr.splitlines()
     assert "models.camera: no price is known for asleep/camera-1; give it `price:`" in asleep

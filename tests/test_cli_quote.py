@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import subprocess
-import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,11 +12,15 @@ import pytest
 from rich.console import Console
 
 from gateway.app import Gateway, Options
-from gateway.cli_quote import read_document, show
 from gateway.errors import CallError
+from gateway.quote_file import read_document
+from gateway.quote_table import show
 from gateway.schema import Caller
 from gateway.server.calls import Arrival
 from gateway.server.quote_entries import asked, read_entries
+
+from . import command
+from .command import Done, daobo_process
 
 CONFIG = """
 rehearsal: fallback
@@ -55,26 +56,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def daobo(
-    folder: Path, document: Any, *arguments: str, stdin: bool = False
-) -> subprocess.CompletedProcess[str]:
-    """The command on a file of this folder, or on its standard input."""
+def daobo(folder: Path, document: Any, *arguments: str) -> Done:
+    """The command on a file of this folder."""
     text = document if isinstance(document, str) else orjson.dumps(document).decode()
-    file = folder / "episode.json"
-    file.write_text(text)
-    environ = {k: v for k, v in os.environ.items() if not k.startswith("DAOBO_")}
-    options = ["--config", str(folder / "gateway.yaml"), "--state", str(folder / "state")]
-    return subprocess.run(
-        [
-            *(sys.executable, "-m", "gateway.cli", "quote", "-" if stdin else str(file)),
-            *(*arguments, *options),
-        ],
-        input=text if stdin else None,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environ | {"COLUMNS": "220"},
-    )
+    (folder / "episode.json").write_text(text)
+    return command.daobo(folder, "quote", "episode.json", *arguments, *options(folder))
+
+
+def options(folder: Path) -> tuple[str, ...]:
+    return ("--config", str(folder / "gateway.yaml"), "--state", str(folder / "state"))
 
 
 def printed(folder: Path, document: Any) -> str:
@@ -99,7 +89,8 @@ def test_an_episode_is_quoted_in_both_currencies(folder: Path) -> None:
 
 
 def test_the_table_merges_what_is_alike_and_sums_it_up(folder: Path) -> None:
-    done = daobo(folder, EPISODE, stdin=True)
+    document = orjson.dumps(EPISODE).decode()
+    done = daobo_process(folder, "quote", "-", *options(folder), stdin=document, COLUMNS="220")
     assert done.returncode == 0, done.stderr
     rows = [line.strip() for line in done.stdout.splitlines()]
     assert [row for row in rows if row.startswith("draft")] == ["draft x 4"]
@@ -148,11 +139,7 @@ def test_a_wrong_entry_is_named_and_nothing_is_quoted(folder: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_said_to_be_so(folder: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "gateway.cli", "quote", str(folder / "missing.json"),
-         "--config", str(folder / "gateway.yaml"), "--state", str(folder / "state")],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = command.daobo(folder, "quote", "missing.json", *options(folder))
     assert done.returncode == 1
     assert "missing.json: cannot be read: No such file or directory" in done.stderr
     assert "Traceback" not in done.stderr

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import os
 import pty
 import subprocess
+from io import BufferedReader
 from pathlib import Path
 
 import pytest
@@ -19,8 +21,8 @@ from gateway.report import ReportTerms, parse_query
 from gateway.report_table import bar, report_table, short
 from gateway.stores.connections import connect
 from gateway.stores.reports import report
+from tests.command import COMMAND, daobo, daobo_process, environment
 from tests.stores.written_calls import NOW_S, Books, Tried, at, line
-from tests.test_cli import COMMAND, daobo, environment
 
 VIDEO = Place(project="night-market", episode="1", shot="1", task="video")
 DRAFT = Place(project="harbour-with-a-rather-long-name-that-has-to-be-folded", task="draft")
@@ -63,10 +65,19 @@ def test_on_a_terminal_a_report_is_a_table(state: Path) -> None:
         env = environment(TERM="xterm", COLUMNS="100")
         done = subprocess.run(command, stdout=theirs, env=env, cwd=state, check=True)
         os.close(theirs)
-        shown = screen.read1(65_536).decode()
+        shown = all_of(screen)
     assert done.returncode == 0
     assert "█" in shown
     assert "night-market" in shown
+
+
+def all_of(screen: BufferedReader) -> str:
+    """What was written to a terminal that nobody writes to any more."""
+    shown = b""
+    with contextlib.suppress(OSError):  # so a terminal says that it is at its end
+        while piece := screen.read1():
+            shown += piece
+    return shown.decode()
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120, 200])
@@ -116,7 +127,8 @@ def test_bars_are_an_eighth_of_a_cell_fine() -> None:
 
 
 def test_an_export_goes_to_a_file_and_says_how_much_it_is(state: Path) -> None:
-    done = daobo(state, "export", "-o", "out.csv", "--since", "2026-11-22", "--state", str(state))
+    words = ("-o", "out.csv", "--since", "2026-11-22", "--state", str(state))
+    done = daobo_process(state, "export", *words)
     assert (done.stdout, done.stderr) == ("", "3 rows are in out.csv\n")
     with (state / "out.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -140,7 +152,7 @@ def test_a_ledger_that_was_changed_is_named_and_fails(state: Path) -> None:
     connection = connect(f"sqlite:///{state / 'ledger.db'}")
     connection.execute("UPDATE ledger SET cost_nano = 1 WHERE request_id = 'c1'")
     connection.close()
-    done = daobo(state, "ledger", "verify", "--state", str(state))
+    done = daobo_process(state, "ledger", "verify", "--state", str(state))
     assert done.returncode == 1
     assert "attempt 1 of request c1: output_tokens costs 1, " in done.stdout
     assert done.stdout.splitlines()[-1] == "difference 2"

@@ -23,6 +23,7 @@ ROOMS = frozenset(
     {"answers", "routing", "chunking", "limits", "money", "upstream", "jobs", "telemetry", "stores"}
 )
 CONTRACTS = ("contracts", "hookspecs", "openai_compatible", "openai_wire", "rate_headers")
+ROOT = ("vocabulary",)
 WIRE = ("chunk_mending", "folded", "folding", "framing", "thinking_tags", "tool_deltas")
 CONFIGURATION = (
     "config",
@@ -41,13 +42,15 @@ CONFIGURATION = (
 LAYER_OF = {
     **dict.fromkeys(["schema", "journey", "errors", "ledger", "budget", "quote"], 0),
     **dict.fromkeys(["report", "report_text", "kept"], 0),
-    **dict.fromkeys([*CONTRACTS, *WIRE, *CONFIGURATION], 1),
+    **dict.fromkeys([*CONTRACTS, *ROOT, *WIRE, *CONFIGURATION], 1),
     **dict.fromkeys(ROOMS, 2),
     "pipeline": 3,
     "server": 4,
     **dict.fromkeys(["plugins", "app", "assembly", "cli", "greeting", "lifetime", "workers"], 5),
     **dict.fromkeys(["cli_prices", "cli_quote", "cli_budgets", "price_report", "price_words"], 5),
     **dict.fromkeys(["cli_options", "cli_reports", "report_table"], 5),
+    **dict.fromkeys(["cli_check", "cli_keys", "cli_serve", "one_process"], 5),
+    **dict.fromkeys(["budget_table", "quote_file", "quote_table"], 5),
     **dict.fromkeys(["cli_split", "script_file", "split_plan", "split_table"], 5),
     "money_watch": 5,
     **dict.fromkeys(["target_watch", "provider_watch", "connecting"], 5),
@@ -143,7 +146,7 @@ def test_a_plugin_of_somebody_else_needs_no_more_of_the_gateway(module: Module) 
 
 
 def test_the_vocabulary_brings_in_neither_a_room_nor_aiohttp() -> None:
-    program = "import sys, gateway; print(*sys.modules)"
+    program = "import sys; from gateway import *; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     loaded = done.stdout.decode().split()
     ours = {area(name) for name in loaded if name.startswith("gateway.")}
