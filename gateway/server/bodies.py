@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -24,6 +25,12 @@ CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 _large_bodies = ThreadPoolExecutor(1, "daobo-bodies")
 """One thread for large bodies: parsing keeps the interpreter to itself, and two such threads would
 keep the event loop waiting twice as long."""
+JOINED_HERE_BYTES = 256 * 1024
+"""Pieces of a larger body are put together in that thread: new memory costs a millisecond for each
+two megabytes."""
+BREATH_S = 0.0001
+"""How long that thread leaves the interpreter to others, again and again. To give it up without a
+pause would not do: it would have it back before the event loop could take it."""
 
 
 class BodyLimits(NamedTuple):
@@ -42,26 +49,43 @@ async def read_json(
 ) -> tuple[dict[str, Any], int]:
     """The body's object, checked, and its size in bytes as ``parse_object`` counts. Raises
     CallError."""
-    raw = await read_body(request, limits)
+    pieces = await _receive(request, limits)
     try:
-        if is_work(raw):
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(_large_bodies, _checked, raw, check)
-        return _checked(raw, check)
+        if len(pieces) > 1 and sum(map(len, pieces)) <= JOINED_HERE_BYTES:
+            pieces = [b"".join(pieces)]
+        if len(pieces) == 1 and not is_work(pieces[0]):
+            read = parse_object(pieces[0])
+            check(read[0])
+            return read
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(_large_bodies, _parse_large, pieces, check)
     except CallError as error:
         if error.param is None:
             error.message += _other_type(request.headers.get(_CONTENT_TYPE, ""))
         raise
 
 
-def _checked(raw: bytes, check: Callable[[dict[str, Any]], None]) -> tuple[dict[str, Any], int]:
-    body, size = parse_object(raw)
+def _parse_large(
+    pieces: list[bytes], check: Callable[[dict[str, Any]], None]
+) -> tuple[dict[str, Any], int]:
+    raw = b"".join(pieces)  # beyond a megabyte it lets the other threads go on
+    pieces.clear()
+    body, size = parse_object(raw, _breathe)
     check(body)
     return body, size
 
 
+def _breathe() -> None:
+    time.sleep(BREATH_S)
+
+
 async def read_body(request: web.Request, limits: BodyLimits) -> bytes:
     """All of the body, unpacked. Raises CallError."""
+    return b"".join(await _receive(request, limits))
+
+
+async def _receive(request: web.Request, limits: BodyLimits) -> list[bytes]:
+    """The pieces of the body, unpacked; at least one. Raises CallError."""
     headers = request.headers
     if _CONTENT_ENCODING in headers:
         _refuse_coding(headers[_CONTENT_ENCODING])
@@ -74,14 +98,14 @@ async def read_body(request: web.Request, limits: BodyLimits) -> bytes:
         whole = content.read_nowait()
         if len(whole) > limits.max_bytes:
             raise _too_large(limits.max_bytes)
-        return whole
+        return [whole]
     waits = EXPECT in headers and request.version >= HttpVersion11  # an older client cannot
     if waits and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     return await _read_slowly(content, limits)
 
 
-async def _read_slowly(content: StreamReader, limits: BodyLimits) -> bytes:
+async def _read_slowly(content: StreamReader, limits: BodyLimits) -> list[bytes]:
     pieces: list[bytes] = []
     size, counted = 0, 0
     quota = int(limits.timeout_s * limits.min_bytes_per_s)
@@ -106,7 +130,7 @@ async def _read_slowly(content: StreamReader, limits: BodyLimits) -> bytes:
         raise invalid(
             "the body cannot be read: its chunks or its content-encoding are broken"
         ) from None
-    return b"".join(pieces)
+    return pieces or [b""]
 
 
 def _refuse_coding(coding: str) -> None:

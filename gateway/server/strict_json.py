@@ -11,18 +11,25 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 
 from gateway.errors import CallError, Outcome
 
+from .long_strings import put_back, strings_of, without_long_strings
+
 MAX_CONTAINERS = 100_000
 MAX_VALUES = 400_000
 """Objects and lists, and commas. Parsing keeps all threads waiting: half a second for 8 MiB of
 empty lists, some thirty milliseconds with these bounds. (An embeddings call of 300,000 tokens, the
 most that OpenAI takes, has as many values.)"""
+COUNTED_FROM_BYTES = MAX_CONTAINERS
+"""A shorter body cannot have so many."""
 COUNTED_AT_ONCE = 64 * 1024
+LARGE_BYTES = 1024 * 1024
+"""From here on long strings are read by themselves; below, a parser takes two milliseconds."""
 MAX_DEPTH = 254
 MAX_STEPS = 10_000
 """Tokens that are read again to say where a fault is: three milliseconds."""
@@ -31,25 +38,31 @@ _STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?'
 """One that never ends goes on to the end: looked for again behind each of its quotes, it would take
 a time that grows with its square."""
 _TOKEN = re.compile(_STRING + r"|[{}\[\],]", re.DOTALL)
-_STRING_BYTES = re.compile(_STRING.encode(), re.DOTALL)
 
 
-def parse_object(raw: bytes) -> tuple[dict[str, Any], int]:
+def _goes_on() -> None:
+    """Nobody waits."""
+
+
+def parse_object(raw: bytes, breathe: Callable[[], None] = _goes_on) -> tuple[dict[str, Any], int]:
     """A JSON object and its size. Raises CallError(INVALID_REQUEST) saying where it breaks."""
-    body, size = parse_json(raw)
+    body, size = parse_json(raw, breathe)
     if not isinstance(body, dict):
         raise invalid(f"the body is a JSON {json_type(body)}; an object is expected")
     return body, size
 
 
-def parse_json(raw: bytes) -> tuple[Any, int]:
+def parse_json(raw: bytes, breathe: Callable[[], None] = _goes_on) -> tuple[Any, int]:
     """Any JSON value, and its size in bytes without spaces and escapes: the same body has the
-    same size, and is held and quoted at the same amount, whichever client wrote it. Raises
-    CallError(INVALID_REQUEST)."""
+    same size, and is held and quoted at the same amount, whichever client wrote it. In a worker
+    thread ``breathe`` lets the others have the interpreter; it is called after each piece of the
+    work. Raises CallError(INVALID_REQUEST)."""
     if not raw:
         raise invalid("the body is empty; a JSON object is expected")
-    if len(raw) > MAX_CONTAINERS:
-        _refuse_swarm(raw)
+    if len(raw) > COUNTED_FROM_BYTES:
+        _refuse_swarm(raw, breathe)
+        if len(raw) > LARGE_BYTES and (found := _parsed_in_slices(raw, breathe)) is not None:
+            return found
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -62,6 +75,18 @@ def parse_json(raw: bytes) -> tuple[Any, int]:
     if canonical != raw:
         _refuse_duplicates(raw)
     return body, len(canonical)
+
+
+def _parsed_in_slices(raw: bytes, breathe: Callable[[], None]) -> tuple[Any, int] | None:
+    """None where this way leads nowhere; of what is wrong the whole text tells the place."""
+    large = without_long_strings(raw, breathe)
+    if large is None:
+        return None
+    try:
+        body, size = parse_json(large.frame, breathe)
+    except CallError:
+        return None
+    return put_back(body, size, large.cut_out, raw, breathe)
 
 
 def is_work(raw: bytes) -> bool:
@@ -92,17 +117,20 @@ def json_type(value: Any) -> str:
     return names.get(type(value), "number")
 
 
-def _refuse_swarm(raw: bytes) -> None:
+def _refuse_swarm(raw: bytes, breathe: Callable[[], None]) -> None:
     """Brackets and commas within strings count for nothing, and are told apart only if they
     matter."""
+    counts = 0, 0
     with contextlib.suppress(CallError):
-        _counted(raw, 0, len(raw), 0, 0)
+        for at in range(0, len(raw), COUNTED_AT_ONCE):
+            counts = _counted(raw, at, min(at + COUNTED_AT_ONCE, len(raw)), *counts)
+            breathe()
         return
-    containers = commas = end = 0
-    for string in _STRING_BYTES.finditer(raw):
-        containers, commas = _counted(raw, end, string.start(), containers, commas)
-        end = string.end()
-    _counted(raw, end, len(raw), containers, commas)
+    counts, end = (0, 0), 0
+    for start, stop in strings_of(raw, breathe):
+        counts = _counted(raw, end, start, *counts)
+        end = stop
+    _counted(raw, end, len(raw), *counts)
 
 
 def _counted(raw: bytes, start: int, end: int, containers: int, commas: int) -> tuple[int, int]:
