@@ -50,6 +50,8 @@ class MemoryKeeper:
         size_bytes = len(kept.body) + ENTRY_BYTES
         if size_bytes > self._max_bytes:
             return
+        # A copy is as large as it says: an encoder's bytes have kilobytes of room behind them.
+        kept = kept._replace(body=memoryview(kept.body).tobytes())
         self._make_room(size_bytes)
         self._entries[key] = _Entry(kept, self._clock() + ttl_s, size_bytes)
         self.size_bytes += size_bytes

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from gateway.budget import EACH, Budget, BudgetIndex
 from gateway.ledger import LEVELS, MICRO, ExchangeRate, Place
 
+from .balances import TURNSTILE
 from .connections import Connection
 from .rows import PLACE_COLUMNS, READ_HOLDS, hold_of
 
@@ -39,6 +40,10 @@ up in less than a millisecond, for which calls have to wait."""
 READ_BALANCES = (
     "SELECT budget, node, bucket_s, spent_nano, held_nano, rehearsed_nano, rehearsal_held_nano "
     "FROM balances"
+)
+NEXT_BALANCES = (
+    f"{READ_BALANCES} WHERE (budget, node, bucket_s) > (?, ?, ?) "
+    "ORDER BY budget, node, bucket_s LIMIT ?"
 )
 
 
@@ -128,14 +133,27 @@ def differences(
     budgets = list(budgets)
     true = true_balances(connection, budgets, now_s, pause)
     since = {budget.id: budget.window.since(now_s) for budget in budgets}
-    counted = {
-        (budget, node, bucket_s): amounts
-        for budget, node, bucket_s, *amounts in connection.execute(READ_BALANCES)
-        if budget in since and bucket_s >= since[budget]
-    }
-    none = [0, 0, 0, 0]
-    return [
-        Difference(key, tuple(counted.get(key, none)), tuple(true.get(key, none)))
-        for key in sorted(counted.keys() | true.keys())
-        if list(counted.get(key, none)) != true.get(key, none)
-    ]
+    nothing: Amounts = [0, 0, 0, 0]
+    found = []
+    for page in _balances(connection):
+        for budget_id, node, bucket_s, *counted in page:
+            if budget_id in since and bucket_s >= since[budget_id]:
+                key = budget_id, node, bucket_s
+                rows = true.pop(key, nothing)
+                if counted != rows:
+                    found.append(Difference(key, tuple(counted), tuple(rows)))
+        pause()
+    found += (  # what is left has no balance at all
+        Difference(key, tuple(nothing), tuple(rows))
+        for key, rows in true.items()
+        if rows != nothing
+    )
+    return sorted(found)
+
+
+def _balances(connection: Connection) -> Iterator[list[tuple[Any, ...]]]:
+    """A page at a time: there may be one for each user."""
+    after: tuple[Any, ...] = ("", "", TURNSTILE - 1)
+    while page := connection.execute(NEXT_BALANCES, (*after, PAGE_ROWS)):
+        yield page
+        after = page[-1][:3]

@@ -124,7 +124,7 @@ class LedgerReadings:
         )
         watch(
             "daobo_ledger_recovered_holds",
-            "Holds whose process died; their calls were charged all that was held.",
+            "Holds whose process died; their calls were charged all that was at risk.",
             lambda: self._recovered,
             kind="counter",
         )

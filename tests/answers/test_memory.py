@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,6 +81,19 @@ def test_an_answer_larger_than_everything_is_not_kept(keeper: MemoryKeeper) -> N
     put(keeper, "b", MAX_BYTES)
     assert get(keeper, "a") is not None
     assert get(keeper, "b") is None
+
+
+def test_answers_take_no_more_memory_than_is_counted(clock: Clock) -> None:
+    keeper = MemoryKeeper(clock, 1 << 20)
+    tracemalloc.start()
+    try:
+        before_bytes, _ = tracemalloc.get_traced_memory()
+        for number in range(200):
+            at_once(keeper.put(f"{number}", kept(orjson.dumps({"a": number})), 60))
+        taken_bytes = tracemalloc.get_traced_memory()[0] - before_bytes
+    finally:
+        tracemalloc.stop()
+    assert taken_bytes <= keeper.size_bytes
 
 
 def test_a_smaller_bound_takes_effect_at_once(keeper: MemoryKeeper) -> None:

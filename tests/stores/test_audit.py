@@ -7,6 +7,8 @@ import threading
 import pytest
 from books import MARKET, NOON_S, Bench, budget, closing, hold
 
+from gateway.stores import audit
+
 ALL = budget("everything", 10_000, "CNY", origin="config")
 DAILY = budget("project=*", 10_000, window="day", origin="config")
 
@@ -76,3 +78,17 @@ def test_calls_that_come_while_the_books_are_checked_are_no_difference(bench: Be
         checks += 1
     calling.join()
     assert bench.balance(DAILY) == (300, 0)
+
+
+def test_every_page_of_the_balances_is_compared(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "PAGE_ROWS", 2)
+    each = budget("project=*", 10_000)
+    projects = [MARKET._replace(project=f"p{number}") for number in range(5)]
+    bench.store(ALL, each).commit([hold(1, place) for place in projects], [])
+    changed = f"UPDATE balances SET held_nano = ? WHERE budget = '{each.id}' AND held_nano = ?"
+    bench.look.execute(changed, (2, 1))
+    found = {difference.key[1] for difference in bench.differences()}
+    bench.look.execute(changed, (1, 2))
+    assert found == {f"project=p{number}" for number in range(5)}
