@@ -1,4 +1,5 @@
-"""A real PostgreSQL for the tests: one cluster for each worker, one database for each test."""
+"""A real PostgreSQL for the tests, one cluster for each worker; and empty ledgers, on it and on
+SQLite."""
 
 from __future__ import annotations
 
@@ -11,12 +12,16 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
+
+from gateway.stores.schema_version import prepare
 
 DEBIAN = Path("/usr/lib/postgresql")
 UNPRIVILEGED = ("postgres", "nobody")
@@ -31,6 +36,21 @@ SETTINGS = {
     "max_connections": "60",
     "shared_buffers": "32MB",
 }
+KINDS = ("sqlite", "postgresql")
+TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename"
+OTHERS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
+SHAPE = """
+SELECT relname, attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute
+JOIN pg_class ON pg_class.oid = attrelid WHERE relnamespace = 'public'::regnamespace AND attnum > 0
+UNION ALL SELECT proname, '', '', false FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+UNION ALL SELECT tgname, '', '', false FROM pg_trigger
+UNION ALL SELECT '', '', array_to_string(setconfig, ','), false FROM pg_db_role_setting
+ORDER BY 1, 2
+"""
+"""All that a test may have changed besides rows."""
 
 
 class Cluster:
@@ -39,6 +59,7 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._numbers = count(1)
+        self._spare: list[_Ledger] = []
         self._server: subprocess.Popen[bytes] | None = None
         if os.getuid() == 0:
             owner = _unprivileged()
@@ -98,6 +119,70 @@ class Cluster:
         yield self.url(name)
         self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
+    @contextmanager
+    def ledger(self) -> Iterator[str]:
+        """The address of an empty ledger. Making one takes long, so it is emptied and used again,
+        unless its tables are no longer what they were."""
+        ledger = self._spare.pop() if self._spare else self._new_ledger()
+        yield self.url(ledger.name)
+        with psycopg.connect(self.url(ledger.name), autocommit=True) as connection:
+            reusable = ledger.empty(connection)
+        if reusable:
+            self._spare.append(ledger)
+        else:
+            self.execute(f"DROP DATABASE {ledger.name} WITH (FORCE)")
+
+    def _new_ledger(self) -> _Ledger:
+        name = f"ledger{next(self._numbers)}"
+        self.execute(f"CREATE DATABASE {name}")
+        prepare(self.url(name))
+        with psycopg.connect(self.url(name), autocommit=True) as connection:
+            tables = [name for (name,) in connection.execute(TABLES)]
+            rows = {table: _rows(connection, table) for table in tables}
+            return _Ledger(name, rows, _shape(connection))
+
+
+Rows = list[tuple[Any, ...]]
+Client = psycopg.Connection[tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class _Ledger:
+    """A database that has the ledger's tables."""
+
+    name: str
+    rows: dict[str, Rows]
+    """Of every table, as it was made."""
+    shape: Rows
+
+    def empty(self, connection: Client) -> bool:
+        """Whether it is as it was made, after whoever is still at it was thrown out."""
+        while connection.execute(OTHERS).fetchall():
+            time.sleep(0.005)
+        if _shape(connection) != self.shape:
+            return False
+        connection.execute("SELECT pg_stat_reset()")
+        changed = [table for table, rows in self.rows.items() if _rows(connection, table) != rows]
+        if changed:
+            names = sql.SQL(", ").join(map(sql.Identifier, changed))
+            connection.execute(sql.SQL("TRUNCATE {}").format(names))
+        for table in changed:
+            for row in self.rows[table]:
+                insert = sql.SQL("INSERT INTO {} VALUES ({})")
+                values = sql.SQL(", ").join(map(sql.Literal, row))
+                connection.execute(insert.format(sql.Identifier(table), values))
+        return True
+
+
+def _shape(connection: Client) -> Rows:
+    return connection.execute(SHAPE).fetchall()
+
+
+def _rows(connection: Client, table: str) -> Rows:
+    """The first few: no table begins with more than one."""
+    statement = sql.SQL("SELECT * FROM {} LIMIT 2").format(sql.Identifier(table))
+    return connection.execute(statement).fetchall()
+
 
 def _initialise(folder: Path, data: str) -> None:
     options = ("--no-sync", "--auth=trust", "--username=daobo", "--encoding=UTF8", "--locale=C")
@@ -151,18 +236,51 @@ def postgres() -> Iterator[Cluster]:
 
 @pytest.fixture
 def postgres_url(postgres: Cluster) -> Iterator[str]:
-    with postgres.database() as url:
+    with postgres.ledger() as url:
         yield url
 
 
+@pytest.fixture(scope="session")
+def sqlite_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty ledger in a file, to be copied."""
+    path = tmp_path_factory.mktemp("sqlite") / "ledger.db"
+    prepare(f"sqlite:///{path}")
+    return path
+
+
 @pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'ledger.db'}"
+def sqlite_url(sqlite_ledger: Path, tmp_path: Path) -> str:
+    return f"sqlite:///{shutil.copy(sqlite_ledger, tmp_path / 'ledger.db')}"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=KINDS)
 def ledger_url(request: pytest.FixtureRequest) -> str:
-    """An empty database of each kind."""
+    """An empty ledger of each kind."""
     name = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]
     url: str = request.getfixturevalue(name)
     return url
+
+
+@pytest.fixture(params=KINDS)
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database of each kind in which there are no tables yet."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'new.db'}"
+    else:
+        cluster: Cluster = request.getfixturevalue("postgres")
+        with cluster.database() as url:
+            yield url
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def shared_ledger_url(
+    request: pytest.FixtureRequest, sqlite_ledger: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """An empty ledger of each kind, which is written once and which the tests of a module read."""
+    if request.param == "sqlite":
+        folder = tmp_path_factory.mktemp("shared")
+        yield f"sqlite:///{shutil.copy(sqlite_ledger, folder / 'ledger.db')}"
+    else:
+        cluster: Cluster = request.getfixturevalue("postgres")
+        with cluster.ledger() as url:
+            yield url

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 import redis
 
-START_TIMEOUT_S = 10
+START_TIMEOUT_S = 30
 MORTAL = ("setpriv", "--pdeathsig=KILL") if shutil.which("setpriv") else ()
 """Ends the server with the tests, even if these are killed."""
 

@@ -10,7 +10,7 @@ from typing import Any
 from .drivers import Client, Report
 from .gateway_process import quiet_environment
 
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ import pytest
 from .loopback import free_port
 
 KEY = "sk-test"
-READY_TIMEOUT_S = 30.0
-STOP_TIMEOUT_S = 10.0
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 30.0
 POLL_INTERVAL_S = 0.02
-LOG_TIMEOUT_S = 5.0
+LOG_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True)

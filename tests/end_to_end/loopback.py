@@ -41,7 +41,7 @@ def serving(*apps: web.Application) -> Iterator[list[str]]:
 
 
 def _in(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run_coroutine_threadsafe(work, loop).result(timeout=10)
+    return asyncio.run_coroutine_threadsafe(work, loop).result(timeout=60)
 
 
 async def _start(runner: web.AppRunner) -> str:

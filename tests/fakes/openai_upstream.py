@@ -21,7 +21,7 @@ CALL_ARGUMENTS = '{"city": "上海", "days": 3}'
 HEADERS = {"x-request-id": "req_of_the_upstream", "openai-version": "2020-10-01"}
 PADDING = "x" * 300_000
 """More than anybody reads at once: what follows a chunk with it always comes in a later read."""
-HOLD_TIMEOUT_S = 20.0
+HOLD_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)

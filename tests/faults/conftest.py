@@ -1,10 +1,11 @@
 """What tests of faults share, and the tables that they make together."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from . import processes
 from .processes import UpstreamProcess
 from .table import KEEPS_WORKING, NOTHING_LOST, TABLES, replace_table
 
@@ -58,9 +59,32 @@ def goal(record_property: Callable[[str, object], None]) -> Goal:
     return begin
 
 
+@pytest.fixture(autouse=True)
+def busy_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short forms run beside other tests: that a loop comes back late must not shed their calls."""
+    if request.node.get_closest_marker("soak") is None:
+        monkeypatch.setattr(processes, "SERVER", processes.PATIENT)
+
+
+@pytest.fixture(scope="session")
+def spare_upstreams() -> Iterator[list[UpstreamProcess]]:
+    """Those that outlived their test: the next one has no need to start another."""
+    spare: list[UpstreamProcess] = []
+    yield spare
+    processes.kill_all(spare)
+
+
 @pytest.fixture
-async def upstream(tmp_path: Path) -> AsyncIterator[UpstreamProcess]:
-    process = UpstreamProcess(tmp_path / "books")
-    await process.start()
+async def upstream(
+    tmp_path: Path, spare_upstreams: list[UpstreamProcess]
+) -> AsyncIterator[UpstreamProcess]:
+    books = tmp_path / "books"
+    if spare_upstreams:
+        process = spare_upstreams.pop()
+        await process.begin_books(books)
+    else:
+        process = UpstreamProcess(books)
+        await process.start()
     yield process
-    process.kill()
+    if process.alive:
+        spare_upstreams.append(process)

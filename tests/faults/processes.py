@@ -22,6 +22,7 @@ from .books import Billed, BookReader, Visited, VisitReader
 from .paid_upstream import visits_beside
 
 ROOT = Path(__file__).parents[2]
+WITHIN = Path(__file__).with_name("within.py")
 START_TIMEOUT_S = 60.0
 POLL_INTERVAL_S = 0.02
 LOADED = "configuration loaded"
@@ -60,6 +61,20 @@ class UpstreamProcess:
         self._process = subprocess.Popen([*command, *options], cwd=ROOT, env=quiet_environment())
         await _answering(f"{self.root}/", self._process, "the upstream", any_status=True)
 
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    async def begin_books(self, books: Path) -> None:
+        """What it writes down from now on has nothing to do with what was before."""
+        async with (
+            aiohttp.ClientSession(raise_for_status=True) as session,
+            session.post(f"{self.root}/books", data=str(books)),
+        ):
+            pass
+        self.books = books
+        self.__post_init__()
+
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
@@ -74,11 +89,21 @@ class UpstreamProcess:
         return self._visits.read()
 
 
+def from_within(folder: Path, **facts: object) -> dict[str, str]:
+    """The environment of a gateway in which ``within.py`` runs, and what that is told."""
+    place = folder / "within"
+    place.mkdir(exist_ok=True)
+    (place / "sitecustomize.py").write_bytes(WITHIN.read_bytes())
+    told = {f"FAULTS_{name.upper()}": str(value) for name, value in facts.items()}
+    return {"PYTHONPATH": str(place), **told}
+
+
 def written_config(
     folder: Path, upstream_root: str, second_root: str | None = None, **more: Any
 ) -> Path:
     """A configuration with two providers, which are one upstream unless there is a second;
     ``more`` are parts of the file."""
+    server = {**SERVER, **more.pop("server", {})}
     price = {"currency": "USD", "input_per_mtok": "1.00", "output_per_mtok": "4.00"}
     model = {"price": price, "max_output_tokens": 8192, "context_tokens": 128_000}
     config = {
@@ -94,15 +119,19 @@ def written_config(
             "two-homes": {"targets": ["paid/writer-1", "second/writer-1"], **model},
         },
         "money": {"budgets": WIDE_BUDGETS},
+        "server": server,
         **more,
     }
     path = folder / "gateway.yaml"
-    path.write_bytes(orjson.dumps(config))  # JSON is YAML
-    return path
+    new = path.with_suffix(".new")
+    new.write_bytes(orjson.dumps(config))  # JSON is YAML
+    return new.replace(path)  # a gateway that looks at it meanwhile finds the one or the other
 
 
 PATIENT = {"overload": {"max_loop_lag_s": 30}}
 """What ``server`` says where a busy machine must not shed calls."""
+SERVER: dict[str, Any] = {}
+"""What it says in every configuration that does not say otherwise."""
 WIDE_BUDGETS = [
     {"project": "*", "cap": "1000000", "currency": "USD"},
     {"cap": "7000000", "currency": "CNY", "window": "day"},
@@ -167,7 +196,7 @@ class GatewayProcess:
         loaded = self.log_text().count(LOADED)
         write()
         self.signal(signal.SIGHUP)
-        await until(lambda: self.log_text().count(LOADED) > loaded, 10, "the new configuration")
+        await until(lambda: self.log_text().count(LOADED) > loaded, 60, "the new configuration")
 
     def log_text(self) -> str:
         return self.config.with_name(f"{self.port}.log").read_text("utf-8")

@@ -121,7 +121,7 @@ async def test_a_stream_that_is_cut_ends_with_an_error_and_says_nothing_twice(
             await gateway.start()
             async with Clients(gateway.root) as clients:
                 replies = await clients.by_turns(streams(proxy, cuts, chance), AT_ONCE)
-            await until(lambda: open_holds(gateway.database_url) == 0, 10, "all holds closed")
+            await until(lambda: open_holds(gateway.database_url) == 0, 60, "all holds closed")
             report = audit(gateway.database_url, upstream.billed(), replies)
         finally:
             gateway.kill()

@@ -11,10 +11,16 @@ import pytest
 
 from .conftest import Note
 from .processes import GatewayProcess, UpstreamProcess, written_config
-from .test_database_gone import check
+from .test_database_gone import SHORT, Length, check
 
 DISK_BYTES = 4 * 1024 * 1024
-FULL_FOR_S = 3.0
+LENGTHS = pytest.mark.parametrize(
+    "length",
+    [
+        pytest.param(SHORT, id="short"),
+        pytest.param(Length(3.0, answer_s=1.5, back_s=5.0), id="long", marks=pytest.mark.soak),
+    ],
+)
 
 
 @contextmanager
@@ -66,21 +72,25 @@ def no_file_may_grow(gateway: GatewayProcess) -> Iterator[None]:
         gateway.limit_file_bytes(-1)
 
 
-async def test_a_full_disk(upstream: UpstreamProcess, tmp_path: Path, note: Note) -> None:
+@LENGTHS
+async def test_a_full_disk(
+    length: Length, upstream: UpstreamProcess, tmp_path: Path, note: Note
+) -> None:
     with small_disk(tmp_path / "disk") as disk:
         gateway = GatewayProcess(written_config(tmp_path, upstream.root), disk / "state")
         try:
-            note("disk full", await check(gateway, upstream, lambda: filled(disk), FULL_FOR_S))
+            note("disk full", await check(gateway, upstream, lambda: filled(disk), length))
         finally:
             gateway.kill()
 
 
+@LENGTHS
 async def test_files_that_cannot_grow(
-    upstream: UpstreamProcess, tmp_path: Path, note: Note
+    length: Length, upstream: UpstreamProcess, tmp_path: Path, note: Note
 ) -> None:
     gateway = GatewayProcess(written_config(tmp_path, upstream.root), tmp_path / "state")
     try:
-        found = await check(gateway, upstream, lambda: no_file_may_grow(gateway), FULL_FOR_S)
+        found = await check(gateway, upstream, lambda: no_file_may_grow(gateway), length)
         note("files of the gateway cannot grow (EFBIG)", found)
     finally:
         gateway.kill()

@@ -18,10 +18,12 @@ WARM = 200
 """Connections that come and go before anything is measured."""
 MARGIN_S = 1.0
 """How late the loop of these clients may notice that the last of thousands was closed."""
+SLACK_S = 20.0
+"""And on a machine that does other things meanwhile."""
 REST_SHARE = 0.3
 OTHERS = 8
 """Descriptors that the ledger's audit and the like may open meanwhile."""
-IMPATIENT = {"idle_timeout_s": 1.0, "head_timeout_s": 1.0}
+IMPATIENT = {"idle_timeout_s": 1.0}
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,16 @@ class Size:
     server: dict[str, Any]
     """Of the configuration; the long form goes by what is the default."""
     idle_s: float
+    margin_s: float
 
 
 SIZES = pytest.mark.parametrize(
     "size",
     [
-        pytest.param(Size(500, 10 * MIB, IMPATIENT, 1.0), id="short"),
-        pytest.param(Size(10_000, 100 * MIB, {}, 75.0), id="long", marks=pytest.mark.soak),
+        pytest.param(Size(500, 10 * MIB, IMPATIENT, 1.0, SLACK_S), id="short"),
+        pytest.param(
+            Size(10_000, 100 * MIB, {}, 75.0, MARGIN_S), id="long", marks=pytest.mark.soak
+        ),
     ],
 )
 
@@ -71,15 +76,15 @@ async def test_idle_connections_cost_little_and_are_closed(
         pid = gateway.process.pid
         for client in await used_once(gateway.port, WARM):
             client.hang_up(rudely=False)
-        await at_rest(pid, REST_SHARE, 10)
+        await at_rest(pid, REST_SHARE, 60)
         before_bytes, before = memory_bytes(pid), descriptors(pid)
         clients = await used_once(gateway.port, count)
         more_bytes = memory_bytes(pid) - before_bytes
-        limit_s = size.idle_s + MARGIN_S
+        limit_s = size.idle_s + size.margin_s
         idle_s = await asyncio.wait_for(
             asyncio.gather(*(client.has_ended() for client in clients)), limit_s + 30
         )
-        await until(lambda: descriptors(pid) <= before + OTHERS, 5, "descriptors given back")
+        await until(lambda: descriptors(pid) <= before + OTHERS, 60, "descriptors given back")
     finally:
         gateway.kill()
     found(

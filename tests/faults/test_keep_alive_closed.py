@@ -85,7 +85,7 @@ async def test_a_connection_that_the_upstream_closed_is_not_noticed_by_clients(
                 async with Clients(gateway.root) as clients:
                     habit.replies = await clients.by_turns(habit.wishes(calls, chance), AT_ONCE)
             habit.closed = proxy.ended.get("idle", 0)
-        await until(lambda: open_holds(gateway.database_url) == 0, 10, "all holds closed")
+        await until(lambda: open_holds(gateway.database_url) == 0, 60, "all holds closed")
     finally:
         gateway.kill()
     replies = [reply for habit in measured for reply in habit.replies]

@@ -12,9 +12,17 @@ from .audit import audit, open_holds
 from .calls import Clients, Reply, Wish, users
 from .conftest import Note
 from .paid_upstream import Order
-from .processes import GatewayProcess, UpstreamProcess, kill_all, until, written_config
+from .processes import (
+    GatewayProcess,
+    UpstreamProcess,
+    from_within,
+    kill_all,
+    until,
+    written_config,
+)
 
 CLOSED_WITHIN_S = 60.0
+QUICK_LEASE_S = 3
 BESIDES = 8
 """Clients whose calls end while the others' are under way."""
 MORE = 200
@@ -25,12 +33,14 @@ MORE = 200
 class Size:
     in_flight: int
     kills: int
+    quick: bool = False
+    """Who is dead is known sooner than by default."""
 
     def __str__(self) -> str:
         return f"{self.kills} x {self.in_flight:,}"
 
 
-SHORT = pytest.param(Size(150, 1), id="short")
+SHORT = pytest.param(Size(80, 1, quick=True), id="short")
 LONG = pytest.param(Size(1000, 20), id="long", marks=[pytest.mark.soak])
 PAIR = pytest.param(Size(300, 5), id="long", marks=[pytest.mark.soak])
 
@@ -88,7 +98,8 @@ async def test_a_restart_settles_what_a_kill_interrupted(
     size: Size, upstream: UpstreamProcess, tmp_path: Path, note: Note
 ) -> None:
     config = written_config(tmp_path, upstream.root)
-    gateway = GatewayProcess(config, tmp_path / "state")
+    environ = from_within(tmp_path, lease_s=QUICK_LEASE_S) if size.quick else {}
+    gateway = GatewayProcess(config, tmp_path / "state", environ)
     replies: list[Reply] = []
     slowest_s = 0.0
     try:

@@ -87,7 +87,7 @@ async def slow_readers(
     readers = SlowReaders(gateway.port, wishes)
     reading = asyncio.ensure_future(readers.read())
     try:
-        await until(lambda: all(readers.read_bytes), 30, "first bytes")
+        await until(lambda: all(readers.read_bytes), 60, "first bytes")
         await at_rest(gateway.process.pid, REST_SHARE, 60)
         yield readers
     finally:
@@ -124,7 +124,7 @@ class Comparison:
                         await asyncio.sleep(size.stay_s)
                     self.more_bytes = max(self.more_bytes, memory_bytes(pid) - before_bytes)
                     self.cut += self._left(f"slow{number}")
-                await at_rest(pid, REST_SHARE, 30)
+                await at_rest(pid, REST_SHARE, 60)
 
     def _left(self, prefix: str) -> int:
         visited = self._flood.visited().items()

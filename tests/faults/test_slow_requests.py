@@ -48,7 +48,7 @@ class Size:
 SIZES = pytest.mark.parametrize(
     "size",
     [
-        pytest.param(Size(40, 40, 10, 1.0, 1.0, 1.0, late_s=3.0), id="short"),
+        pytest.param(Size(40, 40, 10, 1.0, 1.0, 1.0, late_s=20.0), id="short"),
         pytest.param(Size(1950, 1950, 100), id="long", marks=pytest.mark.soak),
     ],
 )

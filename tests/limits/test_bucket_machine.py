@@ -92,9 +92,9 @@ class Buckets(RuleBasedStateMachine):
             assert float(max(waits_s)) == pytest.approx(found.wait_s, abs=1e-5)
             return
         assert max(waits_s) <= NEARLY_S
-        for (exact, amount), level in zip(wanted, found.levels, strict=True):
+        for (exact, amount), (remaining, _) in zip(wanted, found.levels, strict=True):
             exact.take(amount)
-            assert abs(level.remaining - exact.remaining) <= (exact.level.denominator != 1)
+            assert abs(remaining - exact.remaining) <= (exact.level.denominator != 1)
         self.under_way.append((found, wanted))
 
     @precondition(lambda self: self.under_way)

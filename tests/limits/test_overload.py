@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from gateway.errors import Outcome
 from gateway.limits.in_flight import InFlight
-from gateway.limits.overload import CALM_LOOKS, LATE_LOOKS, MIN_BOUND, Overload
+from gateway.limits.overload import (
+    ARRIVAL_LOOKS,
+    CALM_LOOKS,
+    LATE_LOOKS,
+    MAX_WAITING,
+    MIN_BOUND,
+    TIGHT_LOOKS,
+    Overload,
+)
 
 LATE_S, CALM_S = 0.2, 0.01
 
@@ -138,3 +146,63 @@ def test_a_key_within_its_part_is_refused_only_when_there_is_no_place(asking: li
         assert let_in or is_full or not is_small
         if let_in:
             in_flight.enter(key)
+
+
+def test_calls_that_wait_at_the_door_let_no_more_in_than_are_in_flight() -> None:
+    in_flight, overload = door()
+    enter(in_flight, "key", 50)
+    for _ in range(LATE_LOOKS * 5):
+        overload.loop_was_late(CALM_S, wait_s=LATE_S)
+    assert overload.bound == 50
+    assert overload.sheds("key")
+
+
+def test_calls_that_were_let_in_and_are_not_in_flight_yet_count() -> None:
+    in_flight, overload = door()
+    enter(in_flight, "greedy", 50)
+    for _ in range(40):
+        overload.arrivals.enter("greedy")
+    assert not is_let_in(overload, "greedy")
+    assert is_let_in(overload, "modest")
+    for _ in range(40):
+        overload.arrivals.leave("greedy")
+    assert is_let_in(overload, "greedy")
+
+
+def test_a_call_that_never_comes_in_is_counted_no_longer_than_two_seconds() -> None:
+    in_flight, overload = door()
+    enter(in_flight, "key", 100)
+    overload.sheds("key")
+    arrivals = overload.arrivals
+    for _ in range(95):
+        in_flight.leave("key")
+        arrivals.enter("key")
+    counted = []
+    for _ in range(2 * ARRIVAL_LOOKS):
+        counted.append(overload.sheds("key"))
+        overload.loop_was_late(CALM_S)
+    assert counted[: ARRIVAL_LOOKS - 1] == [True] * (ARRIVAL_LOOKS - 1)
+    assert not overload.sheds("key")
+    for _ in range(95):
+        arrivals.leave("key")
+    assert (arrivals.total, arrivals.of("key")) == (0, 0)
+
+
+def test_a_crowd_at_the_door_is_bounded() -> None:
+    waiting = MAX_WAITING - 1
+    overload = Overload(InFlight(5000, 5000), 0.1, lambda: waiting)
+    assert is_let_in(overload, "key")
+    waiting += 1
+    assert not is_let_in(overload, "key")
+
+
+def test_connections_ask_for_a_second_after_a_call_was_shed() -> None:
+    in_flight, overload = door()
+    assert not overload.is_tight
+    enter(in_flight, "key", 100)
+    overload.sheds("key")
+    for _ in range(TIGHT_LOOKS):
+        overload.loop_was_late(CALM_S)
+        assert overload.is_tight
+    overload.loop_was_late(CALM_S)
+    assert not overload.is_tight

@@ -32,7 +32,7 @@ def plan(task: str | None = None) -> Plan:
 
 
 def names(found: Any) -> list[str]:
-    return [take.bucket.name for take in found]
+    return [bucket.name for bucket, _ in found]
 
 
 def test_without_rules_nothing_is_taken() -> None:
@@ -108,7 +108,7 @@ def test_rules_are_asked_where_all_their_subjects_are_known() -> None:
         "key=*k_1 model=writer requests",
         "task=draft target=openai%2Fgpt-9 requests",
     ]
-    assert [(t.bucket.name, t.amount) for t in limited.of_target(TARGET, 77)] == [
+    assert [(bucket.name, amount) for bucket, amount in limited.of_target(TARGET, 77)] == [
         ("model=*writer requests", 1),
         ("target=openai%2Fgpt-9 tokens", 77),
     ]
@@ -162,7 +162,7 @@ EVERYTHING = {
 
 
 def kinds(found: Any) -> list[str]:
-    return [take.bucket.kind for take in found]
+    return [bucket.kind for bucket, _ in found]
 
 
 def test_a_call_that_is_cut_takes_its_place_and_each_part_a_request_and_tokens() -> None:
@@ -171,7 +171,7 @@ def test_a_call_that_is_cut_takes_its_place_and_each_part_a_request_and_tokens()
     assert kinds(limited.at_admission(call(), whole)) == ["concurrency"]
     taken = limited.at_admission(call(), part)
     assert kinds(taken) == ["requests", "tokens"]
-    assert [take.amount for take in taken] == [1, RESERVED]
+    assert [amount for _, amount in taken] == [1, RESERVED]
 
 
 def test_a_part_is_counted_in_the_same_buckets_as_any_call() -> None:

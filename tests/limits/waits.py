@@ -18,7 +18,7 @@ from gateway.schema import INTERACTIVE, Call, Caller, Plan, Target, Usage
 
 WRITER = Target("studio", "writer", "writer")
 PAINTER = Target("studio", "painter", "painter")
-PATIENCE_S = 5.0
+PATIENCE_S = 30.0
 
 
 def journey(

@@ -20,10 +20,11 @@ def bench(ledger_url: str) -> Iterator[Bench]:
 
 
 @pytest.fixture
-def second_url(ledger_url: str, tmp_path: Path, postgres: Cluster) -> Iterator[str]:
-    """Another empty database of the same kind."""
-    if ledger_url.startswith("sqlite"):
+def second_url(new_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Another database of the kind, without tables too."""
+    if new_url.startswith("sqlite"):
         yield f"sqlite:///{tmp_path / 'second.db'}"
     else:
-        with postgres.database() as url:
+        cluster: Cluster = request.getfixturevalue("postgres")
+        with cluster.database() as url:
             yield url

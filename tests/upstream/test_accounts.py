@@ -271,7 +271,7 @@ async def test_a_header_may_ask_for_the_back_of_the_queue(studio: Studio) -> Non
 
 
 async def queued(pacer: Pacer, count: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while pacer.waiting < count:
             await asyncio.sleep(0.001)
 

@@ -118,13 +118,16 @@ async def test_each_piece_starts_the_idle_clock_anew(serve, pool):
     async def script(peer):
         await peer.request()
         await peer.answer(OK + b"content-length: 8\r\n\r\n")
-        for _ in range(8):
-            await asyncio.sleep(0.03)
-            await peer.answer(b"x")
+        for _ in range(4):
+            await asyncio.sleep(0.01)
+            await peer.answer(b"xx")
 
     server = await serve(script)
-    response = await pool.send(server.request(), Timeouts(idle_s=0.15))
-    assert await response.read(100) == b"x" * 8
+    response = await pool.send(server.request(), Timeouts(idle_s=60))
+    rings_at_s = []
+    await response.pump(lambda piece: rings_at_s.append(response._wire._alarm.deadline_s))
+    assert len(rings_at_s) > 1
+    assert rings_at_s == sorted(set(rings_at_s))
 
 
 async def test_an_answer_that_never_ends_meets_the_total(serve, pool):

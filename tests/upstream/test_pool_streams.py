@@ -1,6 +1,7 @@
 """Bodies as they come: pieces out of the callback, and a slow reader who holds the upstream."""
 
 import asyncio
+from math import inf
 
 import pytest
 
@@ -86,8 +87,10 @@ async def flood(peer):
 
 async def test_an_unread_answer_is_buffered_up_to_a_limit(serve, pool):
     server = await serve(flood)
-    response = await pool.send(server.request(), Timeouts(idle_s=0.05))
-    await asyncio.sleep(0.15)
+    response = await pool.send(server.request(), Timeouts(idle_s=60, total_s=inf))
+    while not response._wire._paused:
+        await asyncio.sleep(0)
+    assert response._wire._alarm.deadline_s == inf  # it is not the upstream that is silent
     assert response._buffered_bytes <= BUFFER_BYTES + READ_BYTES
     assert len(await response.read(64 * MEGABYTE)) == 64 * MEGABYTE
     assert pool.open_connections == 1
@@ -95,7 +98,7 @@ async def test_an_unread_answer_is_buffered_up_to_a_limit(serve, pool):
 
 async def test_pause_stops_the_pieces_and_the_idle_clock(serve, pool):
     server = await serve(flood)
-    response = await pool.send(server.request(), Timeouts(idle_s=0.05))
+    response = await pool.send(server.request(), Timeouts(idle_s=60, total_s=inf))
     received_bytes = 0
     paused_at = []
 
@@ -107,10 +110,14 @@ async def test_pause_stops_the_pieces_and_the_idle_clock(serve, pool):
             response.pause()
 
     pumping = asyncio.create_task(response.pump(receive))
-    await asyncio.sleep(0.15)
+    while not paused_at:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.05)
     assert not pumping.done()
     assert received_bytes <= paused_at[0] + READ_BYTES
+    assert response._wire._alarm.deadline_s == inf
     response.resume()
+    assert response._wire._alarm.deadline_s < inf
     await pumping
     assert received_bytes == 64 * MEGABYTE
     assert pool.open_connections == 1

@@ -26,7 +26,7 @@ STREAMS = {
     "minimax": GOLDEN / "minimax/stream_thinking_tags/upstream_stream.sse",
 }
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
-SOON_S = 5.0
+SOON_S = 30.0
 
 
 @pytest.fixture(scope="module")
