@@ -116,6 +116,16 @@ class HoldRequest(NamedTuple):
     """More for a hold that stands already."""
     expires_us: int | None = None
     """Of an admitted quote, which no process owns."""
+    at_risk_nano: int | None = None
+    """Of a call that is cut: the most that all that was sent for it can have cost. None: all of
+    the hold. In an extension: so much more than before."""
+    noted: tuple[Note, ...] = ()
+    """Of a hold that was found: what its parts used that have ended."""
+
+    @property
+    def is_only_at_risk(self) -> bool:
+        """An extension without money: only more of what is held is at risk."""
+        return self.extends and not self.amount_nano and self.at_risk_nano is not None
 
 
 class Charge(NamedTuple):
@@ -195,6 +205,18 @@ class LedgerRow(NamedTuple):
     rate_nano: int
     per: int
     cost_nano: int
+
+
+class Note(NamedTuple):
+    """What a part of a call used that has ended, written down while the call goes on."""
+
+    hold_id: str
+    number: int
+    """Of its first attempt. A note is taken once, however often it is written."""
+    attempts: tuple[AttemptRow, ...]
+    lines: tuple[LedgerRow, ...]
+    more_at_risk_nano: int = 0
+    """By how much more of the hold is at risk than before, or less."""
 
 
 class Closing(NamedTuple):

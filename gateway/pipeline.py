@@ -52,8 +52,9 @@ class Money(Protocol):
     async def share(self, hold: Any, call: Call, plan: Plan) -> Any:
         """A hold for one part, out of the whole call's, which is extended if that is not enough."""
 
-    def give_back(self, share: Any) -> None:
-        """The part is over: what is left of its share is the whole call's again."""
+    def give_back(self, part: Journey) -> None:
+        """The part is over: what is left of its share is the whole call's again, and what it
+        used is noted."""
 
     def settle(self, hold: Any, record: CallRecord) -> None: ...
 
@@ -171,7 +172,7 @@ class Pipeline:
             try:
                 await self._upstreams.send(part, client)
             finally:
-                self._money.give_back(part.hold)
+                self._money.give_back(part)
         finally:
             admitted.leave(part.record(self._clock()))
 

@@ -227,6 +227,8 @@ class Plan(NamedTuple):
     """What the call is cut into; none if it is sent as it is."""
     cut: Any = None
     """How it is cut: the room of chunking's own."""
+    at_once: int = 1
+    """How many parts are under way at the same time."""
     part: int | None = None
     """In the plan of a part: which one it is, from 1."""
 

@@ -83,8 +83,8 @@ class House:
         self.enter("share")
         return f"part {plan.part} of the {hold}"
 
-    def give_back(self, share: str) -> None:
-        self.given_back.append(share)
+    def give_back(self, part: Journey) -> None:
+        self.given_back.append(part.hold)
         self.diary.append("given back")
 
     def settle(self, hold: Any, record: CallRecord) -> None:

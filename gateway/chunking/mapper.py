@@ -95,8 +95,7 @@ class _Parts:
         self._todo: Iterator[tuple[Piece, Part, PartFacts]] = zip(
             whole.cut.pieces, plan.parts, whole.tally.parts, strict=False
         )
-        wide = 1 if whole.cut.mode == "refine" else whole.cut.config.pool
-        self._workers = min(wide, len(whole.cut.pieces))
+        self._workers = min(whole.cut.at_once, len(whole.cut.pieces))
         self._failed = 0
         self._error: CallError | None = None
 

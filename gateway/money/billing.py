@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gateway.errors import Outcome
 from gateway.ledger import (
     MICRO,
@@ -12,6 +14,7 @@ from gateway.ledger import (
     HoldRequest,
     LedgerRow,
     Line,
+    Note,
     RequestRow,
 )
 from gateway.schema import Attempt, CallRecord, Money, Target, Usage
@@ -115,6 +118,15 @@ def closing_of(
         lines=tuple([row for numbered_ in numbered for row in _ledger_rows(hold.id, *numbered_)]),
         was_held=not record.replayed,
     )
+
+
+def note_of(hold_id: str, number: int, attempts: Sequence[Attempt], more_nano: int) -> Note:
+    """The same rows for attempts at one part, the first of which has this number, while the call
+    goes on; ``more_nano`` is at risk besides."""
+    numbered = list(enumerate(attempts, start=number))
+    rows = tuple([_attempt_row(hold_id, at, attempt) for at, attempt in numbered])
+    lines = tuple([row for numbered_ in numbered for row in _ledger_rows(hold_id, *numbered_)])
+    return Note(hold_id, number, rows, lines, more_nano)
 
 
 def _charge(attempt: Attempt) -> Charge:

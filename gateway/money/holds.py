@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from gateway.ledger import HoldRequest
 from gateway.schema import Target
 
+from .risk import Risk
+
 
 @dataclass(slots=True, eq=False)
 class Hold:
@@ -26,6 +28,12 @@ class Hold:
     """The hold of the call, in which this one is a share."""
     shared_nano: int = 0
     """Of it, the room of shares that were not given back."""
+    risk: Risk | None = None
+    """Of it, what parts can have spent; None as long as there are none."""
+    noted: int = 0
+    """Attempts at parts that were noted in the ledger."""
+    is_over: bool = False
+    """Of a share: it was given back."""
 
     @property
     def room_nano(self) -> int:
@@ -35,7 +43,11 @@ class Hold:
 
     def share(self, covered: tuple[Target, ...]) -> Hold:
         """A share with nothing in it yet."""
-        return Hold(self.request._replace(amount_nano=0), covered=covered, whole=self)
+        if self.risk is None:  # it was not cut when it was held: all of that is at risk
+            self.risk = Risk(self.request.amount_nano, self.charged_nano)
+            self.request = self.request._replace(at_risk_nano=self.request.amount_nano)
+        request = self.request._replace(amount_nano=0)
+        return Hold(request, covered=covered, whole=self, risk=self.risk)
 
     def charge(self, nano: int) -> None:
         """To a share and to the whole, whose other room stays as it is."""
@@ -45,7 +57,8 @@ class Hold:
             self.whole.shared_nano -= nano
 
     def draw(self, wanted_nano: int) -> int:
-        """Take as much from the whole's room as there is of what is wanted; how much that was."""
+        """Take as much from the whole's room as there is of what is wanted; how much that was.
+        It may be sent once the whole's ``risk`` covers it."""
         if self.whole is None:
             return 0
         drawn_nano = max(0, min(wanted_nano, self.whole.room_nano))
@@ -64,9 +77,15 @@ class Hold:
             self.whole._add(nano)
             self._move(nano)
 
-    def give_back(self) -> None:
-        """A share has ended: what is left of it is the whole's. A second time does nothing."""
+    def give_back(self) -> bool:
+        """A share has ended: what is left of it is the whole's. A second time does nothing;
+        whether this was the first."""
+        if self.is_over or self.whole is None or self.risk is None:
+            return False
+        self.is_over = True
+        self.risk.put_back(self.room_nano)
         self.put_back(self.room_nano)
+        return True
 
     def _move(self, nano: int) -> None:
         if self.whole is not None:

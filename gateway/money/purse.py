@@ -18,18 +18,20 @@ from gateway.ledger import (
     Closing,
     ExchangeRate,
     HoldRequest,
+    Note,
     Place,
     Refused,
     Verdict,
 )
 from gateway.schema import Call, Caller, CallRecord, Money, Part, Plan, Target, Usage
 
-from .billing import baseline_cost, bill_unknown, bill_usage, closing_of, nothing_sent
+from .billing import baseline_cost, bill_unknown, bill_usage, closing_of, note_of, nothing_sent
 from .bounds import billed_targets, call_bound_nano
 from .holds import Hold
 from .prices import PriceBook
 from .recovery import about
 from .refusals import refused, too_dear, unpriced
+from .risk import Risk
 from .token_price import TokenPrice
 
 MAX_HOLD_NANO = 10_000_000 * NANO
@@ -44,6 +46,9 @@ class Ledger(Protocol):
     async def hold(self, request: HoldRequest) -> Verdict: ...
 
     def close(self, make_closing: Callable[[], Closing]) -> None: ...
+
+    def note(self, note: Note, written: Callable[[], None]) -> None:
+        """Write down what a part used; ``written`` is called once it is."""
 
 
 class _Billed(NamedTuple):
@@ -74,14 +79,15 @@ class Purse:
 
     async def hold(self, call: Call, plan: Plan) -> Hold:
         """Raises CallError: BUDGET_EXHAUSTED, LEDGER_UNAVAILABLE, UNPRICED."""
+        risk = None
         if plan.parts:
-            request = await self._hold_for_parts(call, plan)
+            request, risk = await self._hold_for_parts(call, plan)
         else:
             request = self.hold_for(call, plan)
         verdict = await self._ledger.hold(request)
         if isinstance(verdict, Refused):
             raise refused(verdict, call)
-        return Hold(request, verdict.warnings, plan.targets[: self._max_attempts])
+        return Hold(request, verdict.warnings, plan.targets[: self._max_attempts], risk=risk)
 
     async def share(self, hold: Hold, call: Call, plan: Plan) -> Hold:
         """What one part may cost, of the whole call's hold; the ledger is asked for what that
@@ -90,12 +96,24 @@ class Purse:
         targets, whole = billed_targets(plan, self._max_attempts), hold.request
         if whole.rehearsal or not targets[0].rehearsal:  # else it bills nothing
             needed_nano = self._dearest_nano(call, plan, targets, whole.currency)
+            assert share.risk is not None
+            share.risk.begin(plan.part or 0, needed_nano)
             await self._extend(share, needed_nano, call, plan)
         return share
 
-    def give_back(self, share: Hold) -> None:
-        """A part is over, and what it was charged is known."""
-        share.give_back()
+    def give_back(self, part: Journey) -> None:
+        """A part is over, and what it was charged is known: it is noted for whoever has to close
+        the call if this process dies."""
+        share: Hold = part.hold
+        if not share.give_back() or not part.attempts:
+            return
+        whole, risk = share.whole, share.risk
+        assert whole is not None
+        assert risk is not None
+        more_nano = risk.change(whole.charged_nano, whole.request.amount_nano)
+        note = note_of(whole.request.id, whole.noted + 1, part.attempts, more_nano)
+        whole.noted += len(part.attempts)
+        self._ledger.note(note, partial(risk.written, more_nano))
 
     async def cover(self, journey: Journey, target: Target, beside: Target | None = None) -> None:
         """See to it that what is left of the hold is enough for an attempt, and for another one
@@ -111,20 +129,31 @@ class Purse:
             await self._extend(hold, missing_nano, journey.call, journey.plan)
 
     async def _extend(self, hold: Hold, missing_nano: int, call: Call, plan: Plan) -> None:
-        """More for a hold; a share takes what the whole has to spare before the ledger is asked."""
+        """More for a hold; a share takes what the whole has to spare before the ledger is asked.
+        It is asked, too, where it does not have yet that so much is at risk."""
         drawn_nano = hold.draw(missing_nano)
         lacking_nano = missing_nano - drawn_nano
-        if not lacking_nano:
+        covered_nano = hold.risk.cover(missing_nano) if hold.risk else missing_nano
+        unwritten_nano = missing_nano - covered_nano
+        if not lacking_nano and not unwritten_nano:
             return
         try:
-            more = hold.request._replace(amount_nano=lacking_nano, extends=True)
+            more = hold.request._replace(
+                amount_nano=lacking_nano,
+                extends=True,
+                at_risk_nano=unwritten_nano if hold.risk else None,
+            )
             verdict = await self._ledger.hold(more)
             if isinstance(verdict, Refused):
                 raise refused(verdict, call, plan.part)
         except BaseException:
             hold.put_back(drawn_nano)
+            if hold.risk:
+                hold.risk.put_back(covered_nano)
             raise
         hold.grow(lacking_nano)
+        if hold.risk:
+            hold.risk.grow(unwritten_nano)
 
     def _bounds_nano(self, journey: Journey, *targets: Target | None) -> int:
         """Of attempts at all of these, in the hold's currency."""
@@ -206,15 +235,20 @@ class Purse:
             amount_nano = self._dearest_nano(call, plan, targets, self._currency(first))
         return self._request(call, plan, first, amount_nano)
 
-    async def _hold_for_parts(self, call: Call, plan: Plan) -> HoldRequest:
-        """The same with pauses, in which others are served: there may be thousands of parts."""
-        billed, amount_nano = self._billed(plan.parts), 0
+    async def _hold_for_parts(self, call: Call, plan: Plan) -> tuple[HoldRequest, Risk]:
+        """The same with pauses, in which others are served: there may be thousands of parts. And
+        what is at risk once the first of them are sent."""
+        billed: list[_Billed] = self._billed(plan.parts)
+        bounds: list[int] = []
         first = billed[0].targets[0]
         currency = self._currency(first)
         for at in range(0, len(billed), PARTS_AT_ONCE):
-            amount_nano += self._sum_nano(billed[at : at + PARTS_AT_ONCE], currency)
+            some = billed[at : at + PARTS_AT_ONCE]
+            bounds += [self._dearest_nano(*part, currency) for part in some]
             await asyncio.sleep(0)
-        return self._request(call, plan, first, amount_nano)
+        risk = Risk.of_parts(bounds, plan.at_once)
+        request = self._request(call, plan, first, sum(bounds))
+        return request._replace(at_risk_nano=risk.written_nano), risk
 
     def _billed(self, parts: Sequence[Part]) -> list[_Billed]:
         """The parts that are paid for. Those that only stand-ins can answer cost nothing beside

@@ -18,14 +18,16 @@ from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 from gateway.errors import CallError, Outcome
-from gateway.ledger import Closing, Granted, HoldRequest, Verdict
+from gateway.ledger import Closing, Granted, HoldRequest, Note, Verdict
 
 from .tally import OpenHolds, Tally
 
 MAX_BATCH = 512
 HOLD_WAIT_S = 0.7
 """How long a call waits for its hold: it is told to come back within a second, all in all, and
-under load other calls come before its turn to be told."""
+under load other calls come before its turn to be told. A loop that comes back late has to read
+first what the database said meanwhile, so it is counted in rounds of the loop."""
+ROUNDS = 10
 CLOSING_WAIT_S = 0.005
 """How long what ended may wait for holds to be committed with."""
 RETRY_S = 0.25
@@ -37,8 +39,9 @@ class Books(Protocol):
     """The ledger's database, as the one thread uses it."""
 
     def commit(
-        self, holds: Sequence[HoldRequest], closings: Sequence[Closing]
-    ) -> list[Verdict]: ...
+        self, holds: Sequence[HoldRequest], closings: Sequence[Closing], notes: Sequence[Note]
+    ) -> list[Verdict]:
+        """On the holds, then on the notes."""
 
     def do_chores(self) -> list[HoldRequest]:
         """Renew the lease; the holds that have to be closed for processes that died."""
@@ -56,7 +59,16 @@ class _Ticket:
 
     request: HoldRequest
     verdict: asyncio.Future[Verdict]
-    asked_s: float
+    asked: int
+    """In which of the rounds of ``_give_up_late``."""
+
+
+@dataclass(slots=True)
+class _Noting:
+    """A note, and who is told once it is written."""
+
+    note: Note
+    written: Callable[[], None]
 
 
 class GroupCommit:
@@ -75,19 +87,22 @@ class GroupCommit:
         self._unavailable = unavailable
         self._recover = recover
         self._report = report
-        self._queue: SimpleQueue[_Ticket | MakeClosing | None] = SimpleQueue()
+        self._queue: SimpleQueue[_Ticket | MakeClosing | _Noting | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended: list[MakeClosing] = []
         self._ended_timer: asyncio.TimerHandle | None = None
         self._waiting: deque[_Ticket] = deque()
         self._unwritten: deque[Closing] = deque()
+        self._notings: list[_Noting] = []
+        self._unnoted: list[_Noting] = []
         self._ended_at_s: deque[float] = deque()
         """When each of those passed on ended, until it is written down."""
         self._silent = False
         """Calls were refused because the database did not answer in time, and has not since."""
         self.open_holds = OpenHolds()
         self._check: asyncio.TimerHandle | None = None
+        self._round = 0
         self.tally = Tally()
 
     # On the loop's thread.
@@ -104,10 +119,10 @@ class GroupCommit:
     async def hold(self, request: HoldRequest) -> Verdict:
         """Raises CallError(LEDGER_UNAVAILABLE) if the database does not answer in time."""
         loop = self.start()
-        ticket = _Ticket(request, loop.create_future(), loop.time())
+        ticket = _Ticket(request, loop.create_future(), self._round)
         self._waiting.append(ticket)
         if self._check is None:
-            self._check = loop.call_later(HOLD_WAIT_S, self._give_up_late)
+            self._check = loop.call_later(HOLD_WAIT_S / ROUNDS, self._give_up_late)
         self._pass_on_ended()
         self._queue.put(ticket)
         try:
@@ -121,6 +136,13 @@ class GroupCommit:
         """Write down how a call ended. It cannot fail and nobody waits; ``make_closing`` runs in
         the other thread."""
         self._ended.append(make_closing)
+        if self._ended_timer is None:
+            self._ended_timer = self.start().call_later(CLOSING_WAIT_S, self._pass_on_ended)
+
+    def note(self, note: Note, written: Callable[[], None]) -> None:
+        """Write down what a part of a call used, with what is written next. ``written`` is called
+        on the loop once that is done, and never if the call's hold is gone."""
+        self._notings.append(_Noting(note, written))
         if self._ended_timer is None:
             self._ended_timer = self.start().call_later(CLOSING_WAIT_S, self._pass_on_ended)
 
@@ -169,14 +191,18 @@ class GroupCommit:
             self._ended_at_s.append(now_s)
             self._queue.put(make_closing)
         self._ended.clear()
+        if self._notings:
+            for noting in self._notings:
+                self._queue.put(noting)
+            self._notings.clear()
 
     def _give_up_late(self) -> None:
         """Calls must not wait for a database that does not answer."""
         assert self._loop is not None
         self._check = None
-        now_s = self._loop.time()
+        self._round += 1
         while self._waiting and (
-            self._waiting[0].verdict.done() or now_s >= self._waiting[0].asked_s + HOLD_WAIT_S
+            self._waiting[0].verdict.done() or self._round >= self._waiting[0].asked + ROUNDS
         ):
             ticket = self._waiting.popleft()
             if not ticket.verdict.done():
@@ -184,8 +210,7 @@ class GroupCommit:
                 self._silent = True
                 ticket.verdict.set_exception(_unavailable())
         if self._waiting:
-            next_s = self._waiting[0].asked_s + HOLD_WAIT_S
-            self._check = self._loop.call_at(next_s, self._give_up_late)
+            self._check = self._loop.call_later(HOLD_WAIT_S / ROUNDS, self._give_up_late)
 
     def _deliver(self, tickets: list[_Ticket], verdicts: list[Verdict]) -> None:
         """Tell the calls; a hold whose call has left in the meantime is released."""
@@ -194,6 +219,11 @@ class GroupCommit:
                 self._release(ticket.request)
             else:
                 ticket.verdict.set_result(verdict)
+
+    def _deliver_notes(self, notings: list[_Noting], verdicts: list[Verdict]) -> None:
+        for noting, verdict in zip(notings, verdicts, strict=True):
+            if isinstance(verdict, Granted):
+                noting.written()
 
     def _fail(self, tickets: list[_Ticket]) -> None:
         """Nobody knows whether the holds stand: tell the calls, and release them in any case."""
@@ -227,21 +257,24 @@ class GroupCommit:
 
     def _patience_s(self, chores_s: float) -> float:
         """How long to wait for work."""
-        if self._unwritten:
+        if self._unwritten or self._unnoted:
             return RETRY_S if self.tally.problem else 0.0
         return max(0.0, chores_s - time.monotonic())
 
     def _take(self, timeout_s: float) -> tuple[list[_Ticket], bool]:
         """The holds that are waited for, and whether nothing more will come. Closings go to
-        ``_unwritten``."""
+        ``_unwritten``, notes to ``_unnoted``."""
         tickets: list[_Ticket] = []
         try:
             item = self._queue.get(timeout=timeout_s) if timeout_s else self._queue.get_nowait()
             while item is not None:
-                if not isinstance(item, _Ticket):
+                if isinstance(item, _Ticket):
+                    if not item.verdict.done():
+                        tickets.append(item)
+                elif isinstance(item, _Noting):
+                    self._unnoted.append(item)
+                else:
                     self._unwritten.extend(self._made(item))
-                elif not item.verdict.done():
-                    tickets.append(item)
                 if len(tickets) >= MAX_BATCH:
                     return tickets, False
                 item = self._queue.get_nowait()
@@ -263,42 +296,56 @@ class GroupCommit:
         """Write down what is waiting. What the database cannot take now is ``_unwritten`` again."""
         count = min(len(self._unwritten), MAX_BATCH)
         closings = [self._unwritten.popleft() for _ in range(count)]
-        if tickets or closings:
-            self._write(tickets, closings)
+        notings, self._unnoted = self._unnoted[:MAX_BATCH], self._unnoted[MAX_BATCH:]
+        if tickets or closings or notings:
+            self._write(tickets, closings, notings)
 
-    def _write(self, tickets: list[_Ticket], closings: list[Closing]) -> None:
+    def _write(
+        self, tickets: list[_Ticket], closings: list[Closing], notings: list[_Noting]
+    ) -> None:
         began_s = time.perf_counter()
+        holds, notes = [ticket.request for ticket in tickets], [each.note for each in notings]
         try:
-            verdicts = self._books.commit([ticket.request for ticket in tickets], closings)
+            verdicts = self._books.commit(holds, closings, notes)
         except self._unavailable as error:
             self._note(error)
             self._unwritten.extend(closings)
+            self._unnoted += notings
             self._later(self._fail, tickets)
         except Exception as error:
-            if len(tickets) + len(closings) > 1:
-                self._write_apart(tickets, closings)
+            if len(tickets) + len(closings) + len(notings) > 1:
+                self._write_apart(tickets, closings, notings)
             else:
-                self._give_up(tickets, closings, error)
+                self._give_up(tickets, closings, notings, error)
         else:
-            self._count(verdicts, len(closings), time.perf_counter() - began_s)
-            self._keep_count(tickets, verdicts, closings)
-            self._later(self._deliver, tickets, verdicts)
+            of_holds, of_notes = verdicts[: len(holds)], verdicts[len(holds) :]
+            self._count(holds, of_holds, len(closings), time.perf_counter() - began_s)
+            self._keep_count(tickets, of_holds, closings)
+            self._later(self._deliver, tickets, of_holds)
+            self._later(self._deliver_notes, notings, of_notes)
 
-    def _write_apart(self, tickets: list[_Ticket], closings: list[Closing]) -> None:
+    def _write_apart(
+        self, tickets: list[_Ticket], closings: list[Closing], notings: list[_Noting]
+    ) -> None:
         """One that nobody foresaw must not take the others with it: look for it by halves."""
-        if tickets and closings:
-            self._write([], closings)
-            self._write(tickets, [])
+        if bool(tickets) + bool(closings) + bool(notings) > 1:
+            self._write([], closings, [])
+            self._write(tickets, [], [])
+            self._write([], [], notings)
             return
-        middle = (len(tickets) + len(closings)) // 2
-        self._write(tickets[:middle], closings[:middle])
-        self._write(tickets[middle:], closings[middle:])
+        middle = (len(tickets) + len(closings) + len(notings)) // 2
+        self._write(tickets[:middle], closings[:middle], notings[:middle])
+        self._write(tickets[middle:], closings[middle:], notings[middle:])
 
     def _give_up(
-        self, tickets: list[_Ticket], closings: list[Closing], error: BaseException
+        self,
+        tickets: list[_Ticket],
+        closings: list[Closing],
+        notings: list[_Noting],
+        error: BaseException,
     ) -> None:
         """A hold that cannot be closed stands until this process ends, and is recovered then."""
-        self._report(f"the ledger failed on {tickets or closings}", error)
+        self._report(f"the ledger failed on {tickets or closings or notings}", error)
         self._later(self._fail, tickets)
         for _ in closings:
             self._ended_at_s.popleft()
@@ -330,11 +377,19 @@ class GroupCommit:
                 self._ended_at_s.append(now_s)
                 self._unwritten.extend(self._made(partial(self._recover, hold)))
 
-    def _count(self, verdicts: list[Verdict], closings: int, took_s: float) -> None:
+    def _count(
+        self, holds: list[HoldRequest], verdicts: list[Verdict], closings: int, took_s: float
+    ) -> None:
+        """What only puts more of a hold at risk asks for no money."""
         tally = self.tally
-        granted = sum(isinstance(verdict, Granted) for verdict in verdicts)
+        asked = [
+            verdict
+            for verdict, hold in zip(verdicts, holds, strict=True)
+            if hold.at_risk_nano is None or not hold.is_only_at_risk
+        ]
+        granted = sum(isinstance(verdict, Granted) for verdict in asked)
         tally.granted += granted
-        tally.refused += len(verdicts) - granted
+        tally.refused += len(asked) - granted
         tally.closed += closings
         tally.commits += 1
         self._silent = False
@@ -347,11 +402,11 @@ class GroupCommit:
             self._report("the ledger's database cannot be used", error)
         self.tally.problem = str(error) or type(error).__name__
 
-    def _later(self, deliver: Callable[..., None], tickets: list[_Ticket], *what: Any) -> None:
+    def _later(self, deliver: Callable[..., None], whom: Sequence[Any], *what: Any) -> None:
         """Back on the loop's thread, unless that has ended already."""
         assert self._loop is not None
-        if tickets and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(deliver, tickets, *what)
+        if whom and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(deliver, whom, *what)
 
 
 def _unavailable() -> CallError:

@@ -19,6 +19,7 @@ from gateway.ledger import MICRO
 from .connections import Busy, Connection, StoreUnavailable
 from .idempotency_table import Ending, claim_key, packed, sweep, write_ending
 from .opening import connector
+from .patience import patience
 
 MAX_BYTES = 1 << 30
 """Of all kept answers, packed; beyond it the oldest are given up, and their keys stay taken."""
@@ -65,7 +66,8 @@ class IdempotencyRows:
         self._is_used = True
         asked = self._thread.submit(self._try, lambda: self._claim(claim))
         try:
-            return await asyncio.wait_for(asyncio.shield(_heard(asked)), CLAIM_WAIT_S)
+            async with patience(CLAIM_WAIT_S):
+                return await asyncio.shield(_heard(asked))
         except TimeoutError:
             self._disown(asked, claim)
             raise _unavailable() from None
@@ -104,6 +106,7 @@ class IdempotencyRows:
 
         def free(done: Future[Earlier | None]) -> None:
             if done.exception() is None and done.result() is None:
+                self._disowned.add(claim.call_id)  # an earlier try's ending has taken it out
                 self.free(claim)
             else:
                 self._disowned.discard(claim.call_id)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from gateway.ledger import MICRO, HoldRequest
 
 from .connections import Connection
+from .notes import with_notes
 from .rows import READ_HOLDS, hold_of
 
 LEASE_S = 15
@@ -40,4 +41,5 @@ def give_up(connection: Connection, owner: str) -> None:
 def orphans(connection: Connection, now_us: int) -> list[HoldRequest]:
     """Holds whose process is dead, and admitted quotes that have expired; 500 at a time."""
     connection.execute(FORGET, (now_us,))
-    return [hold_of(row) for row in connection.execute(ORPHANS, (now_us, now_us))]
+    found = [hold_of(row) for row in connection.execute(ORPHANS, (now_us, now_us))]
+    return [with_notes(connection, hold) for hold in found]

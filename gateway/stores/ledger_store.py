@@ -21,6 +21,7 @@ from gateway.ledger import (
     Granted,
     HoldRequest,
     LedgerRow,
+    Note,
     Refused,
     RequestRow,
     Verdict,
@@ -36,12 +37,14 @@ from .budget_rows import (
     sync_configured,
 )
 from .connections import Busy, Connection, StoreUnavailable
+from .notes import drop_notes, raise_risk, write_notes
 from .parents import Parents
 from .rows import HOLD_COLUMNS, delete_holds, hold_row, insert_rows
 from .withdrawal import withdraw
 
 KNOWN = "SELECT 1 FROM requests WHERE id = ?"
 STANDING = "SELECT amount_nano FROM holds WHERE id = ?"
+AS_FOUND = "SELECT amount_nano, at_risk_nano FROM holds WHERE id = ?"
 EXTEND = "UPDATE holds SET amount_nano = amount_nano + ? WHERE id = ?"
 PRUNE_S = 3_600
 Wanted = tuple[Mapping[str, Budget], Mapping[str, int]]
@@ -81,15 +84,23 @@ class LedgerStore:
         self._closed: list[Closing] = []
         self._late = 0
 
-    def commit(self, holds: Sequence[HoldRequest], closings: Sequence[Closing]) -> list[Verdict]:
-        """A verdict for each of ``holds``. Raises StoreUnavailable; nothing was done then, or,
-        if the connection broke in the very moment of committing, nobody knows."""
+    def commit(
+        self,
+        holds: Sequence[HoldRequest],
+        closings: Sequence[Closing],
+        notes: Sequence[Note] = (),
+    ) -> list[Verdict]:
+        """A verdict for each of ``holds``, then one for each of ``notes``. Raises
+        StoreUnavailable; nothing was done then, or, if the connection broke in the very moment of
+        committing, nobody knows."""
         with self._used() as connection:
             while True:
                 self._closed, self._late, verdicts = [], 0, None
                 with connection.transaction():
                     if self._knows_budgets(connection):
                         verdicts = self._commit(connection, holds, closings)
+                        if notes:
+                            verdicts += write_notes(connection, notes)
                 if verdicts is not None:
                     self._count_closed()
                     return verdicts
@@ -213,6 +224,7 @@ class LedgerStore:
     ) -> None:
         if not closings:
             return
+        closings = [c for c in closings if not _is_guess(c) or _is_as_found(connection, c.hold)]
         stood = delete_holds(connection, sorted({closing.hold.id for closing in closings}))
         ended = []
         for closing in closings:
@@ -230,6 +242,7 @@ class LedgerStore:
                 self._late += 1
             balances.spend(hold, closing.charges)
             ended.append(closing)
+        drop_notes(connection, ended)
         self._closed += ended
         requests = [closing.request for closing in ended if closing.request is not None]
         insert_rows(connection, "requests", RequestRow._fields, requests)
@@ -254,6 +267,17 @@ def _is_truth(closing: Closing) -> bool:
     return closing.request is not None and not closing.request.recovered
 
 
+def _is_guess(closing: Closing) -> bool:
+    return closing.request is not None and closing.request.recovered
+
+
+def _is_as_found(connection: Connection, hold: HoldRequest) -> bool:
+    """Its process has not done anything since. If it has, more may be at risk than was found;
+    the chores find it again if it is dead."""
+    standing = connection.execute(AS_FOUND + connection.for_update, (hold.id,))
+    return standing in ([], [(hold.amount_nano, hold.at_risk_nano)])
+
+
 def _admit(
     connection: Connection, balances: Balances, parents: Parents, hold: HoldRequest
 ) -> Verdict:
@@ -264,6 +288,9 @@ def _admit(
         if not standing:
             return Refused(f"the hold of {hold.id} has ended, so there is none to extend")
         standing_nano = standing[0][0]
+        if hold.is_only_at_risk:
+            raise_risk(connection, hold)
+            return Granted()
     parent = parents.get(hold)
     refusal = parents.refusal(hold, standing_nano) or balances.refusal(hold, parent, standing_nano)
     if refusal is not None:
@@ -272,5 +299,7 @@ def _admit(
         parents.take(hold, standing_nano, balances)
     balances.hold(hold, parent, standing_nano)
     if hold.extends:
+        if hold.at_risk_nano is not None:
+            raise_risk(connection, hold)  # before: what is at risk may be all of the amount
         connection.execute(EXTEND, (hold.amount_nano, hold.id))
     return Granted(balances.warnings(hold))

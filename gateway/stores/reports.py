@@ -139,7 +139,7 @@ def _parts(takes: Subquery) -> dict[str, ColumnElement[bool]]:
     )
     return {
         "estimated": and_(attempts.c.estimated, not_(requests.c.recovered)),
-        "recovered": requests.c.recovered,
+        "recovered": and_(requests.c.recovered, attempts.c.estimated),
         "clamped": attempts.c.clamped,
         "retries": followed,
         "waste": or_(not_(_SUCCEEDED), and_(failed_part, not_(followed))),

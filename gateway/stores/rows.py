@@ -21,7 +21,7 @@ PLACE_COLUMNS = (
 )  # fmt: skip
 HOLD_COLUMNS = (
     "id", "owner", "started_us", "amount_nano", "currency", "rehearsal", "exchange_rate",
-    "parent", "expires_us", "about", *PLACE_COLUMNS,
+    "parent", "expires_us", "about", *PLACE_COLUMNS, "at_risk_nano",
 )  # fmt: skip
 
 
@@ -39,6 +39,25 @@ def insert_rows(
     for chunk in _powers_of_two(rows):
         values = [value for row in chunk for value in row]
         connection.execute(_insert(table, columns, len(chunk)), values)
+
+
+def insert_new(
+    connection: Connection,
+    table: str,
+    columns: tuple[str, ...],
+    key: int,
+    rows: Sequence[Sequence[Any]],
+) -> set[tuple[Any, ...]]:
+    """The same for rows that may be there already; the keys, the first so many columns, of those
+    that were not."""
+    new = f" ON CONFLICT DO NOTHING RETURNING {', '.join(columns[:key])}"
+    return {
+        found
+        for chunk in _powers_of_two(rows)
+        for found in connection.execute(
+            _insert(table, columns, len(chunk)) + new, [value for row in chunk for value in row]
+        )
+    }
 
 
 def _powers_of_two(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
@@ -76,6 +95,7 @@ def hold_row(hold: HoldRequest, owner: str) -> tuple[Any, ...]:
         hold.expires_us,
         hold.about,
         *hold.place,
+        hold.at_risk_nano,
     )
 
 
@@ -90,7 +110,8 @@ def hold_of(row: Sequence[Any]) -> HoldRequest:
     """The hold in a row of ``READ_HOLDS``."""
     (id_, _owner, started_us, amount_nano, currency, rehearsal, _rate, parent, expires_us, about,
      *rest) = row  # fmt: skip
-    place, rate = Place(*rest[: len(PLACE_COLUMNS)]), ExchangeRate(*rest[len(PLACE_COLUMNS) :])
+    place, at_risk_nano = Place(*rest[: len(PLACE_COLUMNS)]), rest[len(PLACE_COLUMNS)]
+    rate = ExchangeRate(*rest[len(PLACE_COLUMNS) + 1 :])
     return HoldRequest(
         id_,
         place,
@@ -102,4 +123,5 @@ def hold_of(row: Sequence[Any]) -> HoldRequest:
         about,
         parent,
         expires_us=expires_us,
+        at_risk_nano=at_risk_nano,
     )

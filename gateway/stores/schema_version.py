@@ -17,7 +17,7 @@ from gateway.errors import ConfigError
 from .connections import Busy, Connection, SqliteConnection, StoreUnavailable, connect
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0003"
+HEAD = "0004"
 OPEN_WAIT_S = 10.0
 OPEN_PAUSE_S = 0.05
 ADVISORY_LOCK = 0x64616F626F

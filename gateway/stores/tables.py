@@ -2,8 +2,8 @@
 
 Amounts are nano-units of the row's currency, moments Unix microseconds, durations microseconds.
 Rows of ``requests``, ``attempts`` and ``ledger`` are only ever added, all of one call in one
-transaction; ``holds`` are there as long as their call is under way. ``balances`` can be worked out
-from them at any time (see ``stores/audit.py``).
+transaction; ``holds`` and ``notes`` are there as long as their call is under way. ``balances`` can
+be worked out from them at any time (see ``stores/audit.py``).
 """
 
 from __future__ import annotations
@@ -71,10 +71,21 @@ holds = Table(
     Column("expires_us", BigInteger),
     Column("about", Text, nullable=False),
     *_place(),
+    Column("at_risk_nano", BigInteger),
 )
 """Money set aside for calls under way, and for quotes that were admitted (no owner's lease ends
 those: they have a time at which they expire). What a child takes is no longer in its parent's
-amount."""
+amount. at_risk_nano is the most that a call in parts can have cost so far; NULL: all of it."""
+
+notes = Table(
+    "notes",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("body", Text, nullable=False),
+)
+"""What parts used of a call under way: JSON of rows of ``attempts`` and ``ledger``, by the number
+of the first attempt. They go with the call's hold."""
 
 requests = Table(
     "requests",

@@ -19,6 +19,8 @@ from .connections import Connection
 
 PAGE_ROWS = 5000
 MAX_NAMED = 100
+ROUNDING_NANO = 100_000
+"""By which a call's bills can pass its hold: each is rounded up where it is converted."""
 UNLIMITED = "SET LOCAL statement_timeout = 0"
 
 ATTEMPTS = (
@@ -52,6 +54,14 @@ WITHOUT_ATTEMPT = (
 WITHOUT_RATE = (
     "SELECT id, exchange_rate FROM {table} WHERE NOT EXISTS (SELECT 1 FROM exchange_rates "
     "WHERE exchange_rates.id = {table}.exchange_rate)"
+)
+WITHOUT_HOLD = (
+    "SELECT request_id, number FROM notes WHERE NOT EXISTS (SELECT 1 FROM holds "
+    "WHERE holds.id = notes.request_id)"
+)
+OUT_OF_RISK = (
+    "SELECT id, amount_nano, at_risk_nano FROM holds "
+    f"WHERE at_risk_nano < 0 OR at_risk_nano > amount_nano + {ROUNDING_NANO}"
 )
 HOLDS = (
     "SELECT holds.id, holds.amount_nano, holds.currency, holds.expires_us, owners.lease_until_us "
@@ -167,6 +177,14 @@ def _check_references(found: Findings, connection: Connection) -> None:
     found.report(
         f"ledger row {meter} of request {id_} belongs to attempt {number}, which is not there"
         for id_, number, meter in connection.execute(WITHOUT_ATTEMPT)
+    )
+    found.report(
+        f"note {number} on request {id_} belongs to a hold that is not there"
+        for id_, number in connection.execute(WITHOUT_HOLD)
+    )
+    found.report(
+        f"of hold {id_}, which is {amount}, {at_risk} is at risk"
+        for id_, amount, at_risk in connection.execute(OUT_OF_RISK)
     )
     for table in ("requests", "holds"):
         found.report(

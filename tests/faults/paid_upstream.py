@@ -45,6 +45,10 @@ class Order:
     """To be billed in the place of what the text has."""
     gate: str | None = None
     """A file: nothing is answered before it exists."""
+    gated: str = ""
+    """Only for those whose last message has this in it."""
+    echoes: bool = False
+    """The answer is the last message, and its tokens are counted as those of what is asked."""
 
     @property
     def text(self) -> str:
@@ -84,42 +88,73 @@ def visits_beside(books: Path) -> Path:
 class PaidUpstream:
     """Answers ``POST /v1/chat/completions`` as ordered, after it has billed it."""
 
-    def __init__(self, books: Books, visits: Visits) -> None:
-        self._books = books
-        self._visits = visits
+    def __init__(self, books: Path) -> None:
+        self._open(books)
+
+    def _open(self, books: Path) -> None:
+        self._books = Books(books)
+        self._visits = Visits(visits_beside(books))
+
+    async def begin_books(self, request: web.Request) -> web.Response:
+        """For calls that come from now on; those under way stay in the books they began in."""
+        self._open(Path(await request.text()))
+        return web.Response()
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
+        books, visits = self._books, self._visits
         body: dict[str, Any] = orjson.loads(await request.read())
-        self._visits.note("asked", body["user"])
+        visits.note("asked", body["user"])
         try:
-            return await self._answer(request, body)
+            return await self._answer(request, body, books)
         except asyncio.CancelledError:
-            self._visits.note("left", body["user"])
+            visits.note("left", body["user"])
             raise
         except ConnectionError:  # found out by writing
-            self._visits.note("left", body["user"])
+            visits.note("left", body["user"])
             return web.Response()
 
-    async def _answer(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
-        text = body["messages"][0]["content"]
+    async def _answer(
+        self, request: web.Request, body: dict[str, Any], books: Books
+    ) -> web.StreamResponse:
+        text = body.get("metadata", {}).get("order") or body["messages"][0]["content"]
         order = Order(**orjson.loads(text))
+        if order.echoes:
+            return await self._echo(request, body, order)
         if order.ending == "error":  # what fails before it begins is not billed
             await asyncio.sleep(order.after_s)
             return web.json_response({"error": {"message": "overheated"}}, status=500)
         asked = input_tokens(text, order)
         streamed = bool(body.get("stream"))
-        self._books.bill(body["user"], asked, 0 if streamed else order.chunks)
+        books.bill(body["user"], asked, 0 if streamed else order.chunks)
         await asyncio.sleep(3600 if order.ending == "never" else order.after_s)
         while order.gate and not Path(order.gate).exists():
             await asyncio.sleep(GATE_POLL_S)
         if order.ending == "reset":
             return _hang_up(request)
         if streamed:
-            return await self._stream(request, body["user"], order, asked)
+            return await self._stream(request, body["user"], order, books)
         return await _whole(request, order, asked)
 
+    async def _echo(
+        self, request: web.Request, body: dict[str, Any], order: Order
+    ) -> web.StreamResponse:
+        """To a part of a script, which has the order in its field ``metadata``."""
+        text = body["messages"][-1]["content"]
+        asked = sum(len(message["content"]) for message in body["messages"]) // CHARS_PER_TOKEN
+        self._books.bill(body["user"], asked, 0)
+        while order.gate and order.gated in text and not Path(order.gate).exists():
+            await asyncio.sleep(GATE_POLL_S)
+        said = len(text) // CHARS_PER_TOKEN
+        self._books.bill(body["user"], 0, said)
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(_event({"role": "assistant", "content": text}))
+        for event in _closing(asked, said):
+            await response.write(event)
+        return response
+
     async def _stream(
-        self, request: web.Request, user: str, order: Order, asked: int
+        self, request: web.Request, user: str, order: Order, books: Books
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await response.prepare(request)
@@ -132,9 +167,9 @@ class PaidUpstream:
             if order.ending == "cut" and number == order.chunks // 2:
                 return _hang_up(request)
             await asyncio.sleep(order.pace_s)
-            self._books.bill(user, 0, 1)
+            books.bill(user, 0, 1)
             await response.write(_event({"content": f"word{number} {more}"}))
-        for event in _closing(asked, order.chunks):
+        for event in _closing(input_tokens(order.text, order), order.chunks):
             await response.write(event)
         return response
 
@@ -190,9 +225,10 @@ def main() -> None:
     parser.add_argument("--books", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
     given = parser.parse_args()
-    upstream = PaidUpstream(Books(given.books), Visits(visits_beside(given.books)))
+    upstream = PaidUpstream(given.books)
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app.router.add_post("/v1/chat/completions", upstream.chat)
+    app.router.add_post("/books", upstream.begin_books)
     web.run_app(
         app,
         host="127.0.0.1",

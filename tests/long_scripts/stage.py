@@ -33,7 +33,7 @@ SOON_S = 0.5
 """All that the parts of a call have together, in the task that is soon over."""
 PLACES = 2
 """Calls in flight at the provider that is narrow."""
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 POLL_INTERVAL_S = 0.005
 
 
@@ -181,7 +181,7 @@ class Stage:
         await until(lambda: not self.gateway.ledger.backlog, "calls are written down")
 
 
-async def until(condition: Callable[[], object], what: str, timeout_s: float = 5.0) -> None:
+async def until(condition: Callable[[], object], what: str, timeout_s: float = 30.0) -> None:
     deadline_s = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline_s, f"{what}: not within {timeout_s:g} s"

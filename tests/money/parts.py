@@ -9,7 +9,7 @@ from functools import cache
 import orjson
 
 from gateway.config_prices import TokenPriceConfig
-from gateway.ledger import Closing, ExchangeRate, Granted, HoldRequest, Verdict
+from gateway.ledger import Closing, ExchangeRate, Granted, HoldRequest, Note, Verdict
 from gateway.money.prices import PriceBook
 from gateway.money.purse import Purse
 from gateway.schema import Call, Caller, Part, Plan, Target
@@ -47,6 +47,9 @@ class Counter:
     verdict: Callable[[HoldRequest], Verdict] = lambda request: Granted()
     by_hand: bool = False
     asked: list[HoldRequest] = field(default_factory=list)
+    notes: list[tuple[Note, Callable[[], None]]] = field(default_factory=list)
+    """With whom to tell that they are written; ``writes`` does so at once."""
+    writes: bool = True
 
     async def hold(self, request: HoldRequest) -> Verdict:
         self.asked.append(request)
@@ -54,6 +57,11 @@ class Counter:
 
     def close(self, make_closing: Callable[[], Closing]) -> None:
         self.closing = make_closing()
+
+    def note(self, note: Note, written: Callable[[], None]) -> None:
+        self.notes.append((note, written))
+        if self.writes:
+            written()
 
 
 def purse(ledger: Counter | None = None) -> Purse:
@@ -68,10 +76,10 @@ def part(number: int, size: int = 1_000, targets: tuple[Target, ...] = (CHEAP,))
     return Part(call, Plan(targets, body, "task", "polish", max_output_tokens=500, part=number))
 
 
-def whole(*parts: Part) -> Part:
-    """The call that is cut into these."""
+def whole(*parts: Part, at_once: int = 8) -> Part:
+    """The call that is cut into these, of which so many are under way ``at_once``."""
     call, plan = parts[0]
-    return Part(call, plan._replace(parts=parts, part=None))
+    return Part(call, plan._replace(parts=parts, part=None, at_once=at_once))
 
 
 def bound(part: Part) -> int:

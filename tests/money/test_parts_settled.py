@@ -23,7 +23,7 @@ async def sent(money: Purse, of: Journey, part: Part, usage: Usage = USAGE) -> J
     journey.usage = usage
     journey.bill = money.bill(journey, CHEAP, usage)
     journey.end(Outcome.OK, 1.0, "")
-    money.give_back(journey.hold)
+    money.give_back(journey)
     of.take_part(journey)
     return journey
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from ledger_model import Book, Model
 
-from gateway.ledger import Closing, HoldRequest, Place
+from gateway.ledger import Closing, HoldRequest, LedgerRow, Note, Place
 from gateway.money.recovery import closing_of_orphan
 from gateway.stores.leases import LEASE_S
 from tests.databases import Cluster
@@ -106,6 +106,16 @@ class LedgerMachine(RuleBasedStateMachine):
             ended = [Closing(call)] if with_its_end else []
             request = call._replace(amount_nano=more, extends=True)
             self._commit(self.owners[call.id], [request], ended)
+
+    @rule(which=st.integers(0, 50), number=st.integers(1, 9), more=st.integers(-99, 99))
+    def note_a_part(self, which: int, number: int, more: int) -> None:
+        calls = [each for each in self.model.holds.values() if each.expires_us is None]
+        if calls:
+            call = calls[which % len(calls)]
+            row = closing(call, 7).attempts[0]._replace(number=number)
+            line = LedgerRow(call.id, number, "output", row.list_cost_nano, 1, 1, 7)
+            noted = Note(call.id, number, (row,), (line,), more)
+            self.hands[self.owners[call.id]].commit([], [], [noted])
 
     @rule(hand=hands, which=st.integers(0, 50))
     def release(self, hand: int, which: int) -> None:
@@ -280,7 +290,7 @@ def sqlite_database() -> Iterator[str]:
 
 def run(postgres: Cluster | None, examples: int, steps: int) -> None:
     class Machine(LedgerMachine):
-        open_url = staticmethod(postgres.database if postgres else sqlite_database)
+        open_url = staticmethod(postgres.ledger if postgres else sqlite_database)
 
     run_state_machine_as_test(
         Machine,

@@ -37,9 +37,9 @@ SHOT_2 = SHOT_1._replace(shot="2")
 DRAFT = Place(project="night-market", task="draft")
 
 
-@pytest.fixture
-def production(ledger_url: str) -> str:
-    with Books(ledger_url) as books:
+@pytest.fixture(scope="module")
+def production(shared_ledger_url: str) -> str:
+    with Books(shared_ledger_url) as books:
         usd = ("USD",)
         books.call("c1", at("2026-11-21 23:59"), Tried((line("5"),)), place=SHOT_1,
                    baseline=(nano("1"), *usd))  # fmt: skip
@@ -60,7 +60,7 @@ def production(ledger_url: str) -> str:
                    place=Place(project="harbour", task="video"))  # fmt: skip
         books.hold("h1", DRAFT, "2")
         books.hold("q1", Place(project="harbour"), "9", expires_us=at("2027-01-01 00:00"))
-    return ledger_url
+    return shared_ledger_url
 
 
 def ask(url: str, *by: str, **parameters: str) -> ReportResult:
@@ -281,12 +281,12 @@ def test_a_wrong_parameter_is_answered_with_the_words_that_are_allowed(
 
 
 def test_a_ledger_that_was_never_written_is_told_from_one_that_was(
-    ledger_url: str,
+    new_url: str,
 ) -> None:
-    assert not has_ledger(ledger_url)
-    with Books(ledger_url) as books:
+    assert not has_ledger(new_url)
+    with Books(new_url) as books:
         books.store.connection()
-    assert has_ledger(ledger_url)
+    assert has_ledger(new_url)
 
 
 def test_a_database_that_cannot_be_reached_is_a_sentence() -> None:

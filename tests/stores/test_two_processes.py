@@ -42,7 +42,7 @@ class Spender:
         self._process.stdin.flush()
 
     def end(self) -> None:
-        self._process.communicate(timeout=10)
+        self._process.communicate(timeout=60)
 
 
 @pytest.mark.parametrize("window", ["total", "24h"])

@@ -80,7 +80,7 @@ class Cutter:
         _check_number(len(pieces), sizes.budget)
         context = Context(script, rule, counter, _told(sizes.budget, sizes.window), fence)
         cut = Cut(rule, script, pieces, counter, fence, sizes, context, frame, measure.call, plan)
-        return plan._replace(parts=cut.parts(), cut=cut)
+        return plan._replace(parts=cut.parts(), cut=cut, at_once=cut.at_once)
 
 
 def _seat(

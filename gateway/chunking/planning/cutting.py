@@ -58,6 +58,11 @@ class Cut:
         return self.config.mode
 
     @property
+    def at_once(self) -> int:
+        """How many parts are under way at the same time."""
+        return 1 if self.mode == "refine" else self.config.pool
+
+    @property
     def manner(self) -> dict[str, Any]:
         """What else the whole answer goes by, as JSON: the same script, cut in another manner, has
         another one."""
