@@ -164,7 +164,7 @@ def _pace(loaded: LoadedConfig, permanent: Permanent, limits: _Limits) -> Pace:
     """The limits of targets that calls wait for, and how long."""
 
     def buckets_of(target: Target) -> Sequence[Bucket]:
-        return [take.bucket for take in limits.rules.of_target(target, 1)]
+        return [bucket for bucket, _ in limits.rules.of_target(target, 1)]
 
     def estimate_tokens(journey: Journey) -> int:
         assert journey.plan is not None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable
+from math import inf
 
+from gateway.errors import CallError
 from gateway.schema import NO_ALLOWANCES, Allowance, Allowances, Call, CallRecord, Plan
 
-from .buckets import BucketStore, Denied, Granted, Take
+from .buckets import Bucket, BucketStore, Denied, Granted, Left
 from .in_flight import InFlight
 from .refusals import refusal
 from .reserve import used_by_part, used_tokens
@@ -37,7 +40,9 @@ class Admission:
         if not takes:
             return Admitted(self._in_flight, key)
         try:
-            found = await self._take(takes, plan)
+            found = await self._buckets.take(takes)
+            if isinstance(found, Denied):
+                raise self._refusal(found, plan)
         except BaseException:
             self._in_flight.leave(key)
             raise
@@ -46,15 +51,14 @@ class Admission:
     async def _admit_part(self, call: Call, plan: Plan) -> AdmittedPart:
         """A part of a call that has its place."""
         takes = self._rules.at_admission(call, plan)
-        found = await self._take(takes, plan) if takes else NOTHING_TAKEN
+        found = await self._buckets.take(takes) if takes else NOTHING_TAKEN
+        if isinstance(found, Denied):
+            raise self._refusal(found, plan)
         return AdmittedPart(self._buckets, found)
 
-    async def _take(self, takes: Sequence[Take], plan: Plan) -> Granted:
-        found = await self._buckets.take(takes)
-        if isinstance(found, Denied):
-            self._refused(found.take.bucket.rule, found.take.bucket.kind)
-            raise refusal(found, plan.part)
-        return found
+    def _refusal(self, found: Denied, plan: Plan) -> CallError:
+        self._refused(found.take.bucket.rule, found.take.bucket.kind)
+        return refusal(found, plan.part)
 
 
 class Admitted:
@@ -81,7 +85,9 @@ class Limited(Admitted):
     def __init__(
         self, in_flight: InFlight, key: str, buckets: BucketStore, granted: Granted
     ) -> None:
-        super().__init__(in_flight, key, tightest(granted))
+        self._in_flight = in_flight
+        self._key = key
+        self.allowances = tightest(granted)
         self._buckets = buckets
         self._granted = granted
 
@@ -107,18 +113,21 @@ class AdmittedPart:
 
 
 NOTHING_TAKEN = Granted((), ())
+NOT_TIGHT: Left = sys.maxsize, inf
 
 
 def tightest(granted: Granted) -> Allowances:
     """Of each kind, the limit that leaves the least."""
-    requests = tokens = None
-    for (bucket, _), level in zip(granted.takes, granted.levels, strict=True):
+    requests: Bucket | None = None
+    tokens: Bucket | None = None
+    of_requests = of_tokens = NOT_TIGHT
+    for (bucket, _), left in zip(granted.takes, granted.levels, strict=True):
         if bucket.kind == "requests":
-            if requests is None or level < requests[1]:
-                requests = bucket.capacity, level
-        elif bucket.kind == "tokens" and (tokens is None or level < tokens[1]):
-            tokens = bucket.capacity, level
+            if left < of_requests:
+                requests, of_requests = bucket, left
+        elif bucket.kind == "tokens" and left < of_tokens:
+            tokens, of_tokens = bucket, left
     return Allowances(
-        requests and Allowance(requests[0], *requests[1]),
-        tokens and Allowance(tokens[0], *tokens[1]),
+        None if requests is None else Allowance(requests.capacity, of_requests[0], of_requests[1]),
+        None if tokens is None else Allowance(tokens.capacity, of_tokens[0], of_tokens[1]),
     )

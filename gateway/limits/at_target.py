@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from gateway.journey import Journey
 from gateway.schema import Target
 
-from .buckets import BucketStore, Denied, Take
+from .buckets import BucketStore, Denied, Wanted
 from .refusals import refusal
 from .rules import Rules
 
@@ -32,7 +32,7 @@ class TargetLimits:
 
     @asynccontextmanager
     async def _kept(
-        self, journey: Journey, takes: Sequence[Take], part: int | None
+        self, journey: Journey, takes: Sequence[Wanted], part: int | None
     ) -> AsyncIterator[None]:
         found = await self._buckets.take(takes)
         if isinstance(found, Denied):

@@ -50,6 +50,11 @@ class Take(NamedTuple):
     amount: int
 
 
+Wanted = tuple[Bucket, int]
+"""A ``Take`` without its names. Those of a call are plain: they are made, and taken apart four
+times, in a third of the time."""
+
+
 class Level(NamedTuple):
     """What is left in a bucket, never below 0, and when it is full again."""
 
@@ -57,11 +62,15 @@ class Level(NamedTuple):
     full_in_s: float
 
 
+Left = tuple[int, float]
+"""A ``Level`` without its names, for the same reason."""
+
+
 class Granted(NamedTuple):
     """All of it was taken. ``takes`` are to be settled once the call is over."""
 
-    takes: tuple[Take, ...]
-    levels: tuple[Level, ...]
+    takes: Sequence[Wanted]
+    levels: Sequence[Left]
     receipt: str = ""
     """The store's own name for what was taken, if it needs one to give it back."""
 
@@ -84,7 +93,7 @@ TOLERANCE_S = 1e-6
 class BucketStore(Protocol):
     """Where buckets are kept: in this process, or in Redis for all processes and machines."""
 
-    async def take(self, takes: Sequence[Take]) -> Granted | Denied:
+    async def take(self, takes: Sequence[Wanted]) -> Granted | Denied:
         """All or nothing, in one step. More than a bucket's capacity is let through once the
         bucket is full, and leaves it in debt: otherwise it could never be let through.
 

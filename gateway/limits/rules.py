@@ -16,7 +16,7 @@ from urllib.parse import quote
 from gateway.config_limits import LimitRule
 from gateway.schema import Call, Caller, Plan, Target
 
-from .buckets import Bucket, Kind, Take
+from .buckets import Bucket, Kind, Wanted
 
 EACH = "*"
 OF_TARGET = {"model", "target"}
@@ -34,15 +34,15 @@ Named = Mapping[str, str | None]
 class _Concerned(NamedTuple):
     """The buckets of one combination of subjects, as a call takes of them."""
 
-    fixed: tuple[Take, ...]
+    fixed: tuple[Wanted, ...]
     """Requests and places: always one."""
     tokens: tuple[Bucket, ...]
-    places: tuple[Take, ...]
+    places: tuple[Wanted, ...]
     """Of the fixed ones."""
-    requests: tuple[Take, ...]
+    requests: tuple[Wanted, ...]
 
-    def takes(self, tokens: int) -> Sequence[Take]:
-        return [*self.fixed, *(Take(bucket, tokens) for bucket in self.tokens)]
+    def takes(self, tokens: int) -> Sequence[Wanted]:
+        return [*self.fixed, *[(bucket, tokens) for bucket in self.tokens]]
 
 
 class Rules:
@@ -59,7 +59,7 @@ class Rules:
             groups[on_target + (on_target and not on_caller)].add(f"rules[{number}]", rule)
         self._at_admission, self._at_target, self._of_target = groups
 
-    def at_admission(self, call: Call, plan: Plan) -> Sequence[Take]:
+    def at_admission(self, call: Call, plan: Plan) -> Sequence[Wanted]:
         """Of the rules on caller and task. A call that is cut takes its place, each of its parts
         takes a request and tokens."""
         if not self._at_admission.rules:
@@ -69,17 +69,17 @@ class Rules:
             return found.places
         if plan.part is not None:
             tokens = self._reserved_tokens(call, plan) if found.tokens else 0
-            return [*found.requests, *(Take(bucket, tokens) for bucket in found.tokens)]
+            return [*found.requests, *[(bucket, tokens) for bucket in found.tokens]]
         return found.takes(self._reserved_tokens(call, plan)) if found.tokens else found.fixed
 
-    def at_target(self, call: Call, plan: Plan, target: Target) -> Sequence[Take]:
+    def at_target(self, call: Call, plan: Plan, target: Target) -> Sequence[Wanted]:
         """Of the rules on caller and target together: refused, the next target is asked."""
         if not self._at_target.rules:
             return ()
         found = self._at_target.concerned(call.caller, plan.task, target)
         return found.takes(self._reserved_tokens(call, plan)) if found.tokens else found.fixed
 
-    def of_target(self, target: Target, tokens: int) -> Sequence[Take]:
+    def of_target(self, target: Target, tokens: int) -> Sequence[Wanted]:
         """Of the rules on a model or a target alone: those that a call waits for."""
         if not self._of_target.rules:
             return ()
@@ -122,10 +122,10 @@ class _Group:
             if _matches(rule, named)
             for bucket in _buckets(name, rule, named)
         ]
-        fixed = tuple(Take(bucket, 1) for bucket in buckets if bucket.kind != "tokens")
+        fixed = tuple((bucket, 1) for bucket in buckets if bucket.kind != "tokens")
         tokens = tuple(bucket for bucket in buckets if bucket.kind == "tokens")
-        places = tuple(take for take in fixed if take.bucket.kind == "concurrency")
-        requests = tuple(take for take in fixed if take.bucket.kind == "requests")
+        places = tuple(take for take in fixed if take[0].kind == "concurrency")
+        requests = tuple(take for take in fixed if take[0].kind == "requests")
         found = self._known[key] = _Concerned(fixed, tokens, places, requests)
         return found
 

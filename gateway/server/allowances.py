@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import ceil
 
-from gateway.schema import Allowances
+from gateway.schema import Allowance, Allowances
 
 
 def allowance_headers(allowances: Allowances) -> Iterator[tuple[str, str]]:
@@ -19,6 +19,25 @@ def allowance_headers(allowances: Allowances) -> Iterator[tuple[str, str]]:
             yield f"x-ratelimit-limit-{kind}", str(allowance.limit)
             yield f"x-ratelimit-remaining-{kind}", str(allowance.remaining)
             yield f"x-ratelimit-reset-{kind}", duration(allowance.reset_s)
+
+
+def allowance_lines(allowances: Allowances) -> list[str]:
+    """The same as they stand in a head, the three of each kind together."""
+    requests, tokens = allowances
+    lines = []
+    if requests is not None:
+        lines.append(_lines("requests", requests))
+    if tokens is not None:
+        lines.append(_lines("tokens", tokens))
+    return lines
+
+
+def _lines(kind: str, allowance: Allowance) -> str:
+    limit, remaining, reset_s = allowance
+    return (
+        f"x-ratelimit-limit-{kind}: {limit}\r\nx-ratelimit-remaining-{kind}: {remaining}\r\n"
+        f"x-ratelimit-reset-{kind}: {duration(reset_s)}"
+    )
 
 
 def duration(seconds: float) -> str:

@@ -13,7 +13,7 @@ from gateway.errors import CallError
 from gateway.journey import Journey
 from gateway.schema import NO_ALLOWANCES, Money
 
-from .allowances import allowance_headers
+from .allowances import allowance_lines
 from .kept_answers import replay_facts
 from .refusals import header_text, http_date, send_error, sent_answer
 from .write_watch import WriteWatch
@@ -172,7 +172,7 @@ def _facts(journey: Journey) -> list[str]:
     if cost is not None and not (journey.parts is not None and journey.call.stream):
         lines += (f"x-daobo-cost: {cost}", f"x-daobo-currency: {cost.currency}")
     if journey.allowances is not NO_ALLOWANCES:
-        lines += (f"{name}: {text}" for name, text in allowance_headers(journey.allowances))
+        lines += allowance_lines(journey.allowances)
     if (
         plan.warnings
         or journey.flags

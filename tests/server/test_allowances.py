@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.schema import NO_ALLOWANCES, Allowance, Allowances
-from gateway.server.allowances import allowance_headers, duration
+from gateway.server.allowances import allowance_headers, allowance_lines, duration
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,10 @@ def test_only_what_is_limited_has_headers() -> None:
         "x-ratelimit-remaining-tokens": "20",
         "x-ratelimit-reset-tokens": "59s",
     }
+
+
+def test_a_head_has_the_same_headers_one_a_line() -> None:
+    allowances = Allowances(Allowance(60, 59, 1.0), Allowance(1000, 20, 58.8))
+    for found in (allowances, Allowances(tokens=allowances.tokens), NO_ALLOWANCES):
+        lines = "\r\n".join(allowance_lines(found)).splitlines()
+        assert lines == [f"{name}: {text}" for name, text in allowance_headers(found)]
