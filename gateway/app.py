@@ -42,9 +42,11 @@ from .routing.classifier import Classifier
 from .routing.latency import Latency
 from .server.admin import Admin, Known, nothing_there
 from .server.door import Door, Serving
+from .server.doorstep import Doorstep
 from .server.quotes import QuoteDesk
 from .server.report import admin_report
 from .server.targets import admin_targets
+from .server.turnstile import Turnstile
 from .stores.budget_store import BudgetStore
 from .stores.checkpoints import Checkpoints
 from .stores.connections import StoreUnavailable
@@ -151,9 +153,16 @@ class Gateway:
             options.environ.get("DAOBO_KEY"),
             options.environ.get("DAOBO_ADMIN_KEY"),
         )
-        overload = Overload(self.permanent.in_flight, server.overload.max_loop_lag_s)
+        doorstep = self.doorstep = Doorstep(time.monotonic)
+        overload = Overload(
+            self.permanent.in_flight,
+            server.overload.max_loop_lag_s,
+            lambda: doorstep.waiting,
+        )
         self.overload = overload
-        self.loop_lag = LoopLag(time.perf_counter, overload.loop_was_late)
+        self.loop_lag = LoopLag(
+            time.perf_counter, lambda lag_s: overload.loop_was_late(lag_s, doorstep.longest_wait_s)
+        )
         self.metrics.watch_overload(
             self.loop_lag.quantiles, lambda: overload.shed, lambda: overload.bound
         )
@@ -231,12 +240,17 @@ class Gateway:
             self.ring,
             quotes,
             self.overload,
+            self.doorstep,
             self.not_ready,
             time.time,
             time.monotonic,
         )
         door.add_to(app)
         return app
+
+    def turnstile(self) -> Turnstile:
+        """For the connections of clients."""
+        return Turnstile(self.ring, self.overload, lambda: self.draining, time.time)
 
     def admin_app(self) -> web.Application:
         """The listener for operators."""

@@ -10,6 +10,7 @@ import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -18,6 +19,7 @@ from .config import ServerConfig
 from .errors import ConfigError
 from .server.acceptor import Acceptor
 from .server.listener import Listener
+from .server.shedding import SheddingConnection
 from .workers import lifeline
 
 LISTEN_BACKLOG = 4096
@@ -59,6 +61,7 @@ async def run(gateway: Gateway, listen: Listen, started: Callable[[], None]) -> 
     public = Listener(
         gateway.public_app(),
         lambda: gateway.rooms.loaded.config.server,
+        partial(SheddingConnection, gateway.turnstile()),
         handler_cancellation=True,
         access_log=None,
         shutdown_timeout=FAREWELL_S,

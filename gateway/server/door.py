@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from aiohttp import web
 
@@ -19,12 +19,14 @@ from gateway.schema import Caller
 from .auth import KeyRing, authenticate
 from .bodies import BodyLimits
 from .calls import CHECKS, Arrival, read_call
+from .doorstep import Doorstep
 from .heartbeat import Heartbeat
 from .models import Listing, StateOf, get_model, list_models
 from .paths import ENDPOINTS, Match, match, unknown_path
 from .quotes import QuoteDesk, Quoter
 from .refusals import header_text, json_reply, send_error
 from .replies import HttpClient
+from .shedding import SheddingConnection
 
 MAX_BODY_BYTES: Mapping[str, int] = {"embeddings": 16 * 1024 * 1024, "quote_hold": 64 * 1024}
 """Endpoints that need less than ``server.max_body_bytes``."""
@@ -73,6 +75,7 @@ class Door:
         ring: KeyRing,
         quotes: QuoteDesk,
         overload: Overload,
+        doorstep: Doorstep,
         not_ready: Callable[[], str | None],
         wall_clock: Callable[[], float],
         clock: Callable[[], float],
@@ -81,6 +84,7 @@ class Door:
         self._ring = ring
         self._quotes = quotes
         self._overload = overload
+        self._doorstep = doorstep
         self._heartbeat = Heartbeat(lambda: serving().server.heartbeat_s)
         self._not_ready = not_ready
         self._wall_clock = wall_clock
@@ -108,11 +112,17 @@ class Door:
             caller = authenticate(request.headers, self._ring)
             if endpoint not in CHECKS:
                 return await self._beside_calls(request, matched, caller, arrival, serving)
-            if (overloaded := self._overload.refusal(caller.key_id)) is not None:
+            connection = request.protocol
+            was_let_in = isinstance(connection, SheddingConnection) and connection.was_let_in
+            if not was_let_in and (overloaded := self._overload.refusal(caller.key_id)):
                 # Counted, and not put on record: that would cost as much as the rest of it.
                 return send_error(request, overloaded, arrival.call_id, self._is_leaving())
+            if not self._doorstep.may_begin():
+                await self._doorstep.wait()
             limits = serving.limits_of_body(endpoint)
             call = await read_call(request, matched, caller, arrival, limits)
+            if was_let_in:
+                cast(SheddingConnection, connection).has_arrived()
         except Exception as error:  # what nobody foresaw is told in the shape of all errors, too
             told = serving.pipeline.refuse(arrival.refused(endpoint), error)
             is_last = self._is_leaving() or told.outcome is Outcome.REQUEST_TIMEOUT

@@ -1,17 +1,17 @@
-"""The listener's protocol: who is slow, who is one too many, and what is no HTTP.
+"""The listener's protocol: who is slow, who is at rest, and what is no HTTP.
 
 aiohttp has no deadline for a request's head, no bound on connections, and answers what it cannot
 read in plain text that repeats what came, with a traceback in the log. It has no settings for that.
 The private names of its ``RequestHandler`` that are used here are all there is of it:
 ``_messages`` (requests that are read and not begun), ``_waiter`` (pending while a connection waits
-for one), ``_keepalive_handle`` (its timer, set here and so never by itself) and
+for one; cancelled, it ends the task that waits), ``_task_handler`` (that task, or None),
+``_keepalive_handle`` (its timer, set here and so never by itself) and
 ``_next_keepalive_close_time`` (with a keep-alive of 0, when the last answer was out).
 """
 
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
@@ -22,13 +22,13 @@ from aiohttp.web_protocol import _ErrInfo
 from gateway.errors import CallError, Outcome
 
 from .http_rules import fault_of, require_strict_parser
-from .refusals import error_bytes, error_reply
+from .one_too_many import OneTooMany
+from .refusals import error_bytes, error_reply, stray_id
 from .write_watch import unsent_bytes
 
-TURN_AWAY_S = 1.0
-"""How long a client that is one too many may take to send something and be told."""
-MAX_TURNED_AWAY = 256
-"""How many are told at the same time; above it they are closed without a word."""
+REST_S = 2.0
+"""How long after its beginning, and after it was woken, a connection is looked at for the first
+time: if it waits for a request then, it comes to rest."""
 LINGER_S = 5.0
 """How long the rest of a body is read and dropped behind an answer that did not wait for it."""
 UNSENT_BYTES = 16 * 1024
@@ -62,13 +62,20 @@ class ListenerSettings(Protocol):
 class Connection(web.RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_head_began_s", "_settings", "_still_looks", "_unsent_bytes", "_was_asked")
+    __slots__ = (
+        "_head_began_s",
+        "_is_at_rest",
+        "_settings",
+        "_still_looks",
+        "_unsent_bytes",
+        "_was_asked",
+    )
 
     def __init__(self, settings: Callable[[], ListenerSettings], *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._settings = settings
         self._head_began_s: float | None = None
-        self._was_asked = False
+        self._was_asked = self._is_at_rest = False
         self._unsent_bytes = self._still_looks = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -76,22 +83,34 @@ class Connection(web.RequestHandler):
         cast(asyncio.Transport, transport).set_write_buffer_limits(high=UNSENT_BYTES)
         self._head_began_s = self._loop.time()
         settings = self._settings()
-        self._keepalive_handle = self._loop.call_later(
-            min(settings.head_timeout_s, settings.idle_timeout_s), self._look_at_clock
-        )
+        self._ring_in(min(settings.head_timeout_s, settings.idle_timeout_s, REST_S))
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self._messages:
             self._head_began_s = None
             self._refuse_faulty()
+            if self._is_at_rest:
+                self._wake()
         elif self._head_began_s is not None or self._is_waiting:
             self._head_goes_on()
 
     @property
     def _is_waiting(self) -> bool:
         """For a request; not while one is answered, nor before aiohttp has begun to wait."""
-        return self._waiter is not None and not self._waiter.done()
+        return self._is_at_rest or (self._waiter is not None and not self._waiter.done())
+
+    def _rest(self, waiter: asyncio.Future[None]) -> None:
+        """End the task that waits for a request: it holds the last one, which is half of what
+        an idle connection costs."""
+        waiter.cancel()
+        self._task_handler = None
+        self._is_at_rest = True
+
+    def _wake(self) -> None:
+        self._is_at_rest = False
+        self._task_handler = asyncio.ensure_future(self.start())
+        self._ring_in(REST_S)
 
     def _refuse_faulty(self) -> None:
         """Put an error in the place of a request whose head is wrong; nothing after it counts."""
@@ -105,8 +124,12 @@ class Connection(web.RequestHandler):
                 messages.append((_ErrInfo(400, fault, fault.message), EMPTY_PAYLOAD))
                 return
 
+    def _has_answered(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
+        """For kinds of connections that want to know."""
+
     async def finish_response(self, *args: Any) -> tuple[web.StreamResponse, bool]:
         finished = await super().finish_response(*args)
+        self._has_answered(args[0], finished[0])
         if self._messages:  # aiohttp may have read them only now, behind an upgrade it declined
             self._refuse_faulty()
         return finished
@@ -116,11 +139,12 @@ class Connection(web.RequestHandler):
         self._was_asked = True
         if self._head_began_s is None:
             self._head_began_s = self._loop.time()
-            if self._keepalive_handle is not None:
-                self._keepalive_handle.cancel()
-            self._keepalive_handle = self._loop.call_later(
-                self._settings().head_timeout_s, self._look_at_clock
-            )
+            self._ring_in(self._settings().head_timeout_s)
+
+    def _ring_in(self, wait_s: float) -> None:
+        if self._keepalive_handle is not None:
+            self._keepalive_handle.cancel()
+        self._keepalive_handle = self._loop.call_later(wait_s, self._look_at_clock)
 
     def _look_at_clock(self) -> None:
         """The one timer of a connection: it works out what is due when it rings, so that a request
@@ -136,8 +160,10 @@ class Connection(web.RequestHandler):
         self._unsent_bytes = left_bytes
         if due_s - now_s <= _GRAIN_S:
             self._give_up(transport, left_bytes)
-        else:
-            self._keepalive_handle = self._loop.call_at(due_s, self._look_at_clock)
+            return
+        if (waiter := self._waiter) is not None and not waiter.done():
+            self._rest(waiter)
+        self._ring_in(due_s - now_s)
 
     def _due_s(self, now_s: float, left_bytes: int) -> float:
         settings = self._settings()
@@ -165,7 +191,7 @@ class Connection(web.RequestHandler):
                 "the head of the request did not come within "
                 f"{self._settings().head_timeout_s:g} s (server.head_timeout_s); send it again",
             )
-            transport.write(error_bytes(error, _new_id(), stays_open=False))
+            transport.write(error_bytes(error, stray_id(), stays_open=False))
         self.force_close()
 
     def handle_error(
@@ -176,7 +202,7 @@ class Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """The answer to a request that never reached the door, or that broke it."""
-        call_id = _new_id()
+        call_id = stray_id()
         if isinstance(exc, CallError):
             error = exc
             self.logger.warning("%s: %s", call_id, error.message)
@@ -200,68 +226,34 @@ class Connection(web.RequestHandler):
             super().log_exception(*args, **kwargs)
 
 
-def _new_id() -> str:
-    return f"req_{secrets.token_hex(10)}"
-
-
-class _OneTooMany(asyncio.Protocol):
-    """A connection above the bound: its first request gets a 503, and that is all."""
-
-    def __init__(self, server: _Server) -> None:
-        self._server = server
-        self._transport: asyncio.Transport | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._answered = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        self._server.turned_away += 1
-        if self._server.turned_away > MAX_TURNED_AWAY:
-            self._transport.abort()
-        else:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(TURN_AWAY_S, self._transport.abort)
-
-    def data_received(self, data: bytes) -> None:
-        if self._transport is None or self._answered:
-            return
-        self._answered = True
-        error = CallError(
-            Outcome.OVERLOADED,
-            "the gateway has as many connections as it may (server.max_connections); "
-            "try again in a second",
-        )
-        self._transport.write(error_bytes(error, _new_id(), stays_open=False))
-        # Closed while the rest of a request is on its way, the answer would be lost to a reset.
-        self._transport.write_eof()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self._server.turned_away -= 1
-        if self._timer is not None:
-            self._timer.cancel()
-
-
 class _Server(web.Server):
-    turned_away = 0
     settings: Callable[[], ListenerSettings]
+    connection: Callable[..., Connection]
+    turned_away: set[OneTooMany]
 
     def __call__(self) -> Any:
         if len(self._connections) >= self.settings().max_connections:
-            return _OneTooMany(self)
-        return Connection(self.settings, self, loop=self._loop, **self._kwargs)
+            return OneTooMany(self.turned_away)
+        return self.connection(self.settings, self, loop=self._loop, **self._kwargs)
 
 
 class Listener(web.AppRunner):
-    """Runs an application on connections of this module's kind. ``settings`` is asked anew each
-    time, so that a reload counts for connections that are open."""
+    """Runs an application on connections of this module's kind, or of the one that ``connection``
+    makes. ``settings`` is asked anew each time, so that a reload counts for connections that are
+    open."""
 
     def __init__(
-        self, app: web.Application, settings: Callable[[], ListenerSettings], **kwargs: Any
+        self,
+        app: web.Application,
+        settings: Callable[[], ListenerSettings],
+        connection: Callable[..., Connection] = Connection,
+        **kwargs: Any,
     ) -> None:
         """Raises ConfigError if aiohttp is not the strict one."""
         require_strict_parser()
         super().__init__(app, keepalive_timeout=0, lingering_time=LINGER_S, **kwargs)
         self._settings = settings
+        self._connection = connection
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
@@ -273,4 +265,6 @@ class Listener(web.AppRunner):
             **made._kwargs,
         )
         server.settings = self._settings
+        server.connection = self._connection
+        server.turned_away = set()
         return server

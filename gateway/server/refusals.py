@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Mapping
 from email.utils import formatdate
@@ -76,6 +77,11 @@ def json_reply(
         headers=headers,
         content_type="application/json",
     )
+
+
+def stray_id() -> str:
+    """For what never reaches the door, where calls get theirs."""
+    return f"req_{secrets.token_hex(10)}"
 
 
 def error_reply(error: CallError, call_id: str) -> web.Response:

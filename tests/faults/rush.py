@@ -24,7 +24,7 @@ LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
 RETRY_AFTER = re.compile(rb"\r\nretry-after: (\d+)\r\n", re.IGNORECASE)
 TICK_S = 0.002
 MAX_CONNECTIONS = 4000
-LAST_ANSWERS_S = 10.0
+LAST_ANSWERS_S = 30.0
 
 
 @dataclass
@@ -34,6 +34,8 @@ class Rush:
     seconds: float = 0.0
     sent: int = 0
     answered: int = 0
+    late: int = 0
+    """Answers that came after the time was over."""
     shed: int = 0
     shed_without_wait: int = 0
     """No Retry-After in it."""
@@ -185,6 +187,7 @@ class Crowd:
         while any(line.busy for line in self._lines) and time.perf_counter() < deadline_s:
             await asyncio.sleep(TICK_S)
         self.rush.resets += sum(line.busy for line in self._lines)
+        self.rush.late = self.rush.answered - counted
         self.rush.answered = counted  # goodput is of the time measured
 
 

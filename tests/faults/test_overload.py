@@ -40,17 +40,9 @@ class Size:
     seconds: float
     kept_share: float
     shed_s: float
-    crowd: bool = True
-    """Both ways of asking too much, not the open loop alone."""
 
 
-SIZES = pytest.mark.parametrize(
-    "size",
-    [
-        pytest.param(Size(1.0, 0.6, 1.0, crowd=False), id="short"),
-        pytest.param(Size(15.0, KEPT_SHARE, SHED_S), id="long", marks=pytest.mark.soak),
-    ],
-)
+LONG = Size(15.0, KEPT_SHARE, SHED_S)
 
 
 class Stage:
@@ -114,34 +106,59 @@ class Verdict:
         return {f"{self.name}: {name}": value for name, value in found.items() if value}
 
 
-async def overloaded(stage: Stage, capacity: int, size: Size) -> list[Verdict]:
+async def overloaded(stage: Stage, capacity: int) -> list[Verdict]:
     peak = await stage.by_connections(capacity)
-    verdicts = [Verdict("open loop", peak, await stage.by_rate(TIMES * peak.goodput))]
-    if size.crowd:
-        crowd = await stage.by_connections(TIMES * capacity)
-        verdicts.append(Verdict(f"{TIMES * capacity} clients at once", peak, crowd))
-    return verdicts
+    return [
+        Verdict("open loop", peak, await stage.by_rate(TIMES * peak.goodput)),
+        Verdict(
+            f"{TIMES * capacity} clients at once",
+            peak,
+            await stage.by_connections(TIMES * capacity),
+        ),
+    ]
 
 
-@SIZES
+@asynccontextmanager
+async def narrow_gate(
+    upstream: UpstreamProcess, folder: Path, seconds: float
+) -> AsyncIterator[Stage]:
+    """A gateway that lets a few calls in at a time, and answers of which each takes a while."""
+    config = written_config(folder, upstream.root, server={"max_in_flight": IN_FLIGHT})
+    gateway = GatewayProcess(config, folder / "state")
+    body = folder / "body"
+    body.write_bytes(Wish("crowd-000000", Order(after_s=THINKS_S)).body)
+    try:
+        await gateway.start()
+        yield Stage(gateway, body, seconds)
+    finally:
+        gateway.kill()
+
+
+@pytest.mark.parametrize("seconds", [pytest.param(1.0, id="short")])
+async def test_whoever_is_shed_is_told_to_come_back(
+    seconds: float, upstream: UpstreamProcess, tmp_path: Path
+) -> None:
+    """How many are answered meanwhile, and how soon the others are told, takes the long form."""
+    async with narrow_gate(upstream, tmp_path, seconds) as stage:
+        rush = await stage.by_rate(TIMES * IN_FLIGHT / THINKS_S)
+    answered = rush.answered + rush.late
+    assert answered >= IN_FLIGHT
+    assert rush.shed > answered
+    assert (rush.shed_without_wait, rush.other, rush.resets) == (0, 0, 0)
+
+
+@pytest.mark.soak
 async def test_more_calls_than_may_be_in_flight_are_shed(
-    size: Size, upstream: UpstreamProcess, tmp_path: Path, goal: Goal
+    upstream: UpstreamProcess, tmp_path: Path, goal: Goal
 ) -> None:
     found = goal(
         f"{TIMES} times the capacity: {IN_FLIGHT} calls in flight, answers of {THINKS_S:g} s", GOAL
     )
-    config = written_config(tmp_path, upstream.root, server={"max_in_flight": IN_FLIGHT})
-    gateway = GatewayProcess(config, tmp_path / "state")
-    body = tmp_path / "body"
-    body.write_bytes(Wish("crowd-000000", Order(after_s=THINKS_S)).body)
-    try:
-        await gateway.start()
-        verdicts = await overloaded(Stage(gateway, body, size.seconds), IN_FLIGHT, size)
-    finally:
-        gateway.kill()
+    async with narrow_gate(upstream, tmp_path, LONG.seconds) as stage:
+        verdicts = await overloaded(stage, IN_FLIGHT)
     found("; ".join(map(str, verdicts)))
-    assert {key: value for each in verdicts for key, value in each.faults(size).items()} == {}
-    assert all(each.rush.shed > each.rush.answered for each in verdicts[:1])
+    assert {key: value for each in verdicts for key, value in each.faults(LONG).items()} == {}
+    assert verdicts[0].rush.shed > verdicts[0].rush.answered
 
 
 @asynccontextmanager
@@ -158,7 +175,7 @@ async def cheap_upstream() -> AsyncIterator[str]:
             return any(f":{port:04X} 00000000:0000 0A" in line for line in sockets)
 
     try:
-        await until(listens, 10, "the cheap upstream")
+        await until(listens, 60, "the cheap upstream")
         yield f"http://127.0.0.1:{port}"
     finally:
         process.kill()
@@ -172,7 +189,6 @@ async def test_more_calls_than_the_processor_can_take_are_shed(tmp_path: Path, g
         f"{CPU_BODY_BYTES // 1024} KiB",
         GOAL,
     )
-    size = Size(15.0, KEPT_SHARE, SHED_S)
     body = tmp_path / "body"
     text = {"role": "user", "content": "a door opens. " * (CPU_BODY_BYTES // 14)}
     body.write_bytes(Wish("crowd-000000", more={"messages": [text]}).body)
@@ -180,8 +196,8 @@ async def test_more_calls_than_the_processor_can_take_are_shed(tmp_path: Path, g
         gateway = GatewayProcess(written_config(tmp_path, root), tmp_path / "state")
         try:
             await gateway.start()
-            verdicts = await overloaded(Stage(gateway, body, size.seconds), CPU_CONNECTIONS, size)
+            verdicts = await overloaded(Stage(gateway, body, LONG.seconds), CPU_CONNECTIONS)
         finally:
             gateway.kill()
     found("; ".join(map(str, verdicts)))
-    assert {key: value for each in verdicts for key, value in each.faults(size).items()} == {}
+    assert {key: value for each in verdicts for key, value in each.faults(LONG).items()} == {}

@@ -28,6 +28,7 @@ TASKS_OF_THEIR_OWN: Mapping[tuple[str, str], str] = {
     ("gateway.limits.waiting", "ensure_future"): "hands out turns while calls wait; ended by close",
     ("gateway.stores.redis_link", "ensure_future"): "the one that talks to Redis; ended by close",
     ("gateway.server.acceptor", "ensure_future"): "lets a connection in; awaited by stop",
+    ("gateway.server.listener", "ensure_future"): "answers requests; ended with its connection",
     ("gateway.lifetime", "ensure_future"): "watches two files; cancelled when the gateway stops",
 }
 """Where a task may be started outside a group, and who ends it."""

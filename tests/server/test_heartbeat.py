@@ -34,7 +34,7 @@ def silent(house):
 
 async def beaten(response, received=b""):
     """Read until a heartbeat has come."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not received.endswith(BEAT):
             received += await response.content.readany()
     return received
@@ -135,6 +135,6 @@ async def test_a_stream_that_speaks_gets_no_heartbeat_and_one_timer_serves_all()
     assert elapsed_s > 3 * 0.1 * (LOOKS - 2) / LOOKS
     for stream in (silent, *speaking):
         heartbeat.leave(stream)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         while heartbeat._timer is not None:
             await asyncio.sleep(0.005)

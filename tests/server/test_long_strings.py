@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -152,3 +153,39 @@ def test_brackets_and_commas_within_long_strings_count_for_nothing(monkeypatch):
 
     assert parse_json(orjson.dumps([text, "雨"]))[0] == [text, "雨"]
     assert "more than 40 objects" in told(orjson.dumps([text, [[]] * 50]))
+
+
+def test_strings_that_no_comma_parts_are_not_counted_to_their_end(monkeypatch):
+    monkeypatch.setattr(strict_json, "LARGE_BYTES", 1 << 20)
+    monkeypatch.setattr(strict_json, "MAX_CONTAINERS", 40)
+    breathe = Breaths()
+
+    with pytest.raises(CallError, match="not valid JSON at"):
+        parse_json(b'["%b",%b]' % (b"[" * 50, b'""' * 1000), breathe)
+    assert breathe.count < 2000 // SLICE
+
+
+@pytest.mark.parametrize(
+    ("raw", "place"),
+    [
+        (b'{"a":["", "%b' % (b'\\"[' * 500), "a[1]"),
+        (b'{"a":["" %b' % (b" " * 1500), "a[0]"),
+        (b'{"%b" %b' % (b"k" * 2 * LONG, b" " * 1500), "k" * 2 * LONG),
+    ],
+    ids=["a string", "spaces", "spaces behind a key"],
+)
+def test_the_place_of_a_fault_is_told_with_a_breath_after_each_slice(monkeypatch, raw, place):
+    monkeypatch.setattr(strict_json, "LARGE_BYTES", 1 << 20)
+    monkeypatch.setattr(strict_json, "COUNTED_FROM_BYTES", 1 << 20)
+    monkeypatch.setattr(strict_json, "COUNTED_AT_ONCE", SLICE)
+    breathe = Breaths()
+
+    with pytest.raises(CallError, match=re.escape(f"not valid JSON at {place}: ")):
+        parse_json(raw, breathe)
+    assert breathe.count >= 1500 // SLICE
+
+
+def test_a_long_key_far_from_its_colon_is_read_as_it_stands():
+    raw = b'{"%b"%b:"%b"}' % (b"k" * LONG, b" " * 300, b"v" * LONG)
+
+    assert parse_json(raw)[0] == {"k" * LONG: "v" * LONG}

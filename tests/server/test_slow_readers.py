@@ -9,7 +9,7 @@ from gateway.errors import CallError, Outcome
 from gateway.server.replies import HttpClient
 
 PIECE = b"x" * 65536
-SOON_S = 2.0
+SOON_S = 30.0
 
 
 @pytest.fixture
