@@ -72,7 +72,7 @@ fuzz: $(DEV)
 	  nice $(BIN)/python -m tests.fuzz.run $$name -max_total_time=$(FUZZ_S) >$(VENV)/fuzz.log 2>&1 \
 	    && echo "$$name: $$(grep -h '^Done' $(VENV)/fuzz.log)" || { cat $(VENV)/fuzz.log; exit 1; }; \
 	done
-	$(BIN)/pytest -n 2 -m hypothesis --hypothesis-profile=explore
+	$(BIN)/pytest -n 2 -m 'hypothesis and not soak' --hypothesis-profile=explore
 
 bench: $(DEV)
 	@command -v wrk >/dev/null && { command -v nginx || test -x /usr/sbin/nginx; } >/dev/null || \

@@ -19,7 +19,7 @@ from gateway.stores.ledger_store import LedgerStore
 from gateway.stores.opening import connector, ledger_store
 
 NOW_S = 1_795_348_800
-TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0
 BUDGET = Budget("project=*@total", (("project", "*"),), 100 * NANO, "USD")
 
 

@@ -24,7 +24,7 @@ from tests.fakes.openai_upstream import KEY as UPSTREAM_KEY
 from tests.fakes.openai_upstream import OpenAIUpstream, Refuse
 
 KEY = "sk-test"
-TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0
 POLL_S = 0.01
 PRICE = {"currency": "USD", "input_per_mtok": "1.00", "output_per_mtok": "4.00"}
 

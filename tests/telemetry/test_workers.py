@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
     return workers
 
 
-async def requests(folder: Path, timeout_s: float = 5.0) -> float:
+async def requests(folder: Path, timeout_s: float = 30.0) -> float:
     return value(await scrape(folder, timeout_s), "daobo_requests_total")
 
 
