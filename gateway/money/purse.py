@@ -5,39 +5,29 @@ One purse for each configuration; the ledger behind it is the same for all.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from gateway.journey import Journey
 from gateway.ledger import (
     MICRO,
-    NANO,
     Bill,
     Closing,
     ExchangeRate,
     HoldRequest,
     Note,
-    Place,
     Refused,
     Verdict,
 )
-from gateway.schema import Call, Caller, CallRecord, Money, Part, Plan, Target, Usage
+from gateway.schema import Call, CallRecord, Money, Plan, Target, Usage
 
 from .billing import baseline_cost, bill_unknown, bill_usage, closing_of, note_of, nothing_sent
 from .bounds import billed_targets, call_bound_nano
+from .hold_requests import HoldRequests, place_of
 from .holds import Hold
 from .prices import PriceBook
-from .recovery import about
-from .refusals import refused, too_dear, unpriced
-from .risk import Risk
-from .token_price import TokenPrice
-
-MAX_HOLD_NANO = 10_000_000 * NANO
-"""Of one call, in any currency: the sum of many still fits into 64 bits."""
-PARTS_AT_ONCE = 64
-"""How many are added up before others get a turn: about half a millisecond."""
+from .refusals import refused
 
 
 class Ledger(Protocol):
@@ -49,14 +39,6 @@ class Ledger(Protocol):
 
     def note(self, note: Note, written: Callable[[], None]) -> None:
         """Write down what a part used; ``written`` is called once it is."""
-
-
-class _Billed(NamedTuple):
-    """A part, and the targets whose bills have to be covered."""
-
-    call: Call
-    plan: Plan
-    targets: Sequence[Target]
 
 
 class Purse:
@@ -73,17 +55,23 @@ class Purse:
         """``baselines``: for each task, the target whose price its calls are compared with."""
         self._ledger = ledger
         self._prices = prices
+        self._requests = HoldRequests(prices, rate, max_attempts)
         self._rate = rate
         self._max_attempts = max_attempts
         self._baselines = baselines
+
+    def hold_for(self, call: Call, plan: Plan) -> HoldRequest:
+        """What would be held, for whoever only asks. Raises CallError: UNPRICED,
+        INVALID_REQUEST."""
+        return self._requests.whole(call, plan)
 
     async def hold(self, call: Call, plan: Plan) -> Hold:
         """Raises CallError: BUDGET_EXHAUSTED, LEDGER_UNAVAILABLE, UNPRICED."""
         risk = None
         if plan.parts:
-            request, risk = await self._hold_for_parts(call, plan)
+            request, risk = await self._requests.in_parts(call, plan)
         else:
-            request = self.hold_for(call, plan)
+            request = self._requests.whole(call, plan)
         verdict = await self._ledger.hold(request)
         if isinstance(verdict, Refused):
             raise refused(verdict, call)
@@ -95,7 +83,7 @@ class Purse:
         share = hold.share(plan.targets[: self._max_attempts])
         targets, whole = billed_targets(plan, self._max_attempts), hold.request
         if whole.rehearsal or not targets[0].rehearsal:  # else it bills nothing
-            needed_nano = self._dearest_nano(call, plan, targets, whole.currency)
+            needed_nano = self._requests.dearest_nano(call, plan, targets, whole.currency)
             assert share.risk is not None
             share.risk.begin(plan.part or 0, needed_nano)
             await self._extend(share, needed_nano, call, plan)
@@ -159,12 +147,14 @@ class Purse:
         """Of attempts at all of these, in the hold's currency."""
         assert journey.plan is not None
         call, plan, currency = journey.call, journey.plan, journey.hold.request.currency
-        return sum(self._bound_nano(call, plan, target, currency) for target in targets if target)
+        return sum(
+            self._requests.bound_nano(call, plan, target, currency) for target in targets if target
+        )
 
     def bill(self, journey: Journey, target: Target, usage: Usage) -> Bill | None:
         """What this usage costs, never more than is held for it."""
         hold: Hold = journey.hold
-        price = self._price(target)
+        price = self._requests.price(target)
         room_nano = hold.room_nano
         if price is not None:
             room_nano = self._rate.convert(room_nano, hold.request.currency, price.currency)
@@ -176,7 +166,7 @@ class Purse:
         """The bill of an attempt that may have been served, and nobody knows."""
         assert journey.plan is not None
         hold: Hold = journey.hold
-        price = self._price(target)
+        price = self._requests.price(target)
         if price is None:
             return None
         bound_nano = call_bound_nano(price, journey.call, journey.plan, target)
@@ -218,98 +208,3 @@ class Purse:
             rehearsal=bool(target and target.rehearsal),
         )
         return closing_of(nothing, record, None, None)
-
-    def hold_for(self, call: Call, plan: Plan) -> HoldRequest:
-        """The hold for the dearest of the targets that may be tried; for a call that is cut, the
-        sum of those for its parts.
-
-        Raises CallError: UNPRICED; INVALID_REQUEST for more money than any call should cost.
-        """
-        if plan.parts:
-            billed = self._billed(plan.parts)
-            first = billed[0].targets[0]
-            amount_nano = self._sum_nano(billed, self._currency(first))
-        else:
-            targets = billed_targets(plan, self._max_attempts)
-            first = targets[0]
-            amount_nano = self._dearest_nano(call, plan, targets, self._currency(first))
-        return self._request(call, plan, first, amount_nano)
-
-    async def _hold_for_parts(self, call: Call, plan: Plan) -> tuple[HoldRequest, Risk]:
-        """The same with pauses, in which others are served: there may be thousands of parts. And
-        what is at risk once the first of them are sent."""
-        billed: list[_Billed] = self._billed(plan.parts)
-        bounds: list[int] = []
-        first = billed[0].targets[0]
-        currency = self._currency(first)
-        for at in range(0, len(billed), PARTS_AT_ONCE):
-            some = billed[at : at + PARTS_AT_ONCE]
-            bounds += [self._dearest_nano(*part, currency) for part in some]
-            await asyncio.sleep(0)
-        risk = Risk.of_parts(bounds, plan.at_once)
-        request = self._request(call, plan, first, sum(bounds))
-        return request._replace(at_risk_nano=risk.written_nano), risk
-
-    def _billed(self, parts: Sequence[Part]) -> list[_Billed]:
-        """The parts that are paid for. Those that only stand-ins can answer cost nothing beside
-        others, and are rehearsed where there are no others."""
-        asked = [
-            _Billed(call, plan, billed_targets(plan, self._max_attempts)) for call, plan in parts
-        ]
-        return [part for part in asked if not part.targets[0].rehearsal] or asked
-
-    def _sum_nano(self, parts: Sequence[_Billed], currency: str) -> int:
-        return sum([self._dearest_nano(*part, currency) for part in parts])
-
-    def _dearest_nano(
-        self, call: Call, plan: Plan, targets: Sequence[Target], currency: str
-    ) -> int:
-        return max([self._bound_nano(call, plan, target, currency) for target in targets])
-
-    def _request(self, call: Call, plan: Plan, first: Target, amount_nano: int) -> HoldRequest:
-        currency = self._currency(first)
-        if amount_nano > MAX_HOLD_NANO:
-            raise too_dear(call, plan, Money(amount_nano, currency), MAX_HOLD_NANO)
-        return HoldRequest(
-            id=call.id,
-            place=place_of(call.caller, plan.task),
-            started_us=int(call.started_at_s * MICRO),
-            amount_nano=amount_nano,
-            currency=currency,
-            rate=self._rate,
-            rehearsal=first.rehearsal,
-            about=about(call, plan, first),
-            parent=call.admitted_hold,
-        )
-
-    def _bound_nano(self, call: Call, plan: Plan, target: Target, currency: str) -> int:
-        price = self._price(target)
-        if price is None:
-            if target.rehearsal:
-                return 0
-            raise unpriced(target)
-        return self._rate.convert(
-            call_bound_nano(price, call, plan, target), price.currency, currency
-        )
-
-    def _currency(self, target: Target) -> str:
-        price = self._price(target)
-        return price.currency if price else "USD"
-
-    def _price(self, target: Target) -> TokenPrice | None:
-        return self._prices.price(target.stands_for or target)
-
-
-def place_of(caller: Caller, task: str | None) -> Place:
-    """Where a call belongs, for budgets and reports."""
-    return Place(
-        caller.tenant,
-        caller.project,
-        caller.season,
-        caller.episode,
-        caller.scene,
-        caller.shot,
-        caller.key_id,
-        caller.user,
-        task,
-    )

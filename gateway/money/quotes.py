@@ -19,10 +19,10 @@ from gateway.quote import Asked, Candidate, Quote, QuotedCall, Range, total
 from gateway.schema import Call, Part, Plan, Target
 
 from .bounds import billed_targets, call_bound_nano, most_of
+from .hold_requests import place_of
 from .likely import expect, text_range, together
 from .media_quotes import MediaQuoter, unpriced
 from .prices import PriceBook
-from .purse import place_of
 from .token_price import ROUNDING_METER
 
 LARGEST_NANO = (1 << 62) - 1

@@ -68,7 +68,8 @@ def closing_of_orphan(hold: HoldRequest) -> Closing:
     )
     lines = tuple([line for note in hold.noted for line in note.lines])
     charges = [_charge_of(row) for row in ended if row.currency is not None]
-    lost_nano, number = _lost_nano(hold, ended), len(ended) + 1
+    lost_nano = _lost_nano(hold, ended)
+    number = 1 + max([row.number for row in ended], default=0)  # one between may not be noted
     if ended and not lost_nano:
         return Closing(hold, tuple(charges), request, tuple(ended), lines)
     attempt = AttemptRow(

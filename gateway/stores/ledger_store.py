@@ -37,7 +37,7 @@ from .budget_rows import (
     sync_configured,
 )
 from .connections import Busy, Connection, StoreUnavailable
-from .notes import drop_notes, raise_risk, write_notes
+from .notes import drop_notes, prune_notes, raise_risk, write_notes
 from .parents import Parents
 from .rows import HOLD_COLUMNS, delete_holds, hold_row, insert_rows
 from .withdrawal import withdraw
@@ -129,7 +129,7 @@ class LedgerStore:
 
     def do_chores(self) -> list[HoldRequest]:
         """Renew this process's lease; the holds that nobody will close any more. Now and then,
-        clear away balances of windows that are over.
+        clear away balances of windows that are over, and notes of nobody's.
 
         After the database was away, the others get the length of a lease to renew theirs.
         """
@@ -140,6 +140,7 @@ class LedgerStore:
             if now_us - self._pruned_us > PRUNE_S * MICRO:
                 with connection.transaction():
                     prune_balances(connection, now_us // MICRO)
+                    prune_notes(connection)
                 self._pruned_us = now_us
             with connection.transaction():
                 leases.renew(connection, self.owner, now_us)
@@ -147,10 +148,19 @@ class LedgerStore:
                 return leases.orphans(connection, now_us) if may_sweep else []
 
     def sign_off(self) -> None:
-        """This process ends; what it still holds is an orphan."""
+        """This process ends; what it still holds is an orphan. Raises StoreUnavailable."""
+        may_be_cut = self._connection is not None
+        try:
+            self._give_up_lease()
+        except StoreUnavailable:
+            if not may_be_cut or self._connection is not None:
+                raise
+            self._give_up_lease()
+        self.disconnect()
+
+    def _give_up_lease(self) -> None:
         with self._used() as connection:
             leases.give_up(connection, self.owner)
-        self.disconnect()
 
     @contextmanager
     def _used(self) -> Iterator[Connection]:
@@ -275,7 +285,7 @@ def _is_as_found(connection: Connection, hold: HoldRequest) -> bool:
     """Its process has not done anything since. If it has, more may be at risk than was found;
     the chores find it again if it is dead."""
     standing = connection.execute(AS_FOUND + connection.for_update, (hold.id,))
-    return standing in ([], [(hold.amount_nano, hold.at_risk_nano)])
+    return standing == [(hold.amount_nano, hold.at_risk_nano)]
 
 
 def _admit(

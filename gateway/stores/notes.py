@@ -32,6 +32,7 @@ CHANGE_RISK = (
     "RETURNING id"
 )
 DROP = "DELETE FROM notes WHERE request_id = ?"
+PRUNE = "DELETE FROM notes WHERE NOT EXISTS (SELECT 1 FROM holds WHERE holds.id = notes.request_id)"
 READ = "SELECT number, body FROM notes WHERE request_id = ? ORDER BY number"
 
 
@@ -60,6 +61,11 @@ def drop_notes(connection: Connection, closings: Iterable[Closing]) -> None:
     for closing in closings:
         if closing.hold.at_risk_nano is not None:
             connection.execute(DROP, (closing.hold.id,))
+
+
+def prune_notes(connection: Connection) -> None:
+    """Those that were left by a gateway which knows of none, and closed a hold that had some."""
+    connection.execute(PRUNE)
 
 
 def with_notes(connection: Connection, hold: HoldRequest) -> HoldRequest:

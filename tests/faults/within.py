@@ -16,10 +16,10 @@ def note(number: int, frame: FrameType | None) -> None:
 
 
 def shorten_leases(lease_s: int) -> None:
-    from gateway.stores import group_commit, leases
+    from gateway.stores import leases, ledger_thread
 
     leases.LEASE_S = lease_s
-    group_commit.CHORES_S = lease_s / 6
+    ledger_thread.CHORES_S = lease_s / 6
 
 
 if "FAULTS_LEASE_S" in os.environ:

@@ -167,6 +167,27 @@ async def test_a_call_that_was_cut_after_its_hold_is_at_risk_with_its_parts_from
     assert disk_of(ledger).charged_nano == 2 * LITTLE_NANO
 
 
+async def test_what_was_charged_before_a_call_was_cut_is_at_risk_beside_its_parts() -> None:
+    ledger, uncut = Counter(), part(1)
+    money = purse(ledger)
+    hold = await money.hold(*uncut)
+    first = Journey(*uncut, hold=hold)
+    first.begin(CHEAP)
+    first.bill = money.bill_unknown(first, CHEAP)
+    first.end(Outcome.UPSTREAM_TIMEOUT, 1.0, "")
+    await begun(money, hold, part(1))
+    assert disk_of(ledger).charged_nano == 2 * bound(uncut)
+
+
+async def test_a_call_that_was_cut_after_its_hold_is_closed_as_one_with_notes() -> None:
+    """What closes it knows by its figure that there may be notes to take away."""
+    ledger, uncut = Counter(), part(1)
+    money = purse(ledger)
+    hold = await money.hold(*uncut)
+    ended(money, await begun(money, hold, uncut))
+    assert hold.request.at_risk_nano is not None
+
+
 async def test_parts_in_another_currency_are_taken_from_what_is_at_risk_at_the_same_rate() -> None:
     ledger, parts = Counter(), [part(1), part(2, targets=(YUAN,))]
     money = purse(ledger)

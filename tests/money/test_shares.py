@@ -16,8 +16,9 @@ from parts import CHEAP, DEAR, RATE, SECRET, STAND_IN, YUAN, Counter, bound, par
 from gateway.errors import CallError, Outcome
 from gateway.journey import Journey
 from gateway.ledger import Granted, Refused, Verdict
+from gateway.money.hold_requests import MAX_HOLD_NANO, PARTS_AT_ONCE
 from gateway.money.holds import Hold
-from gateway.money.purse import MAX_HOLD_NANO, PARTS_AT_ONCE, Purse
+from gateway.money.purse import Purse
 from gateway.schema import Part, Target, Usage
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from typing import Any
 
 import pytest
 from books import Bench, budget, closing, hold
@@ -15,7 +16,7 @@ from books import Bench, budget, closing, hold
 from gateway.errors import CallError, Outcome
 from gateway.ledger import Closing, Granted, HoldRequest, Note, Refused, Verdict
 from gateway.money.recovery import closing_of_orphan
-from gateway.stores import group_commit
+from gateway.stores import group_commit, ledger_thread
 from gateway.stores.connections import StoreUnavailable, connect
 from gateway.stores.group_commit import GroupCommit
 from gateway.stores.leases import LEASE_S
@@ -152,8 +153,8 @@ async def test_a_call_that_leaves_while_it_waits_leaves_no_hold(
 
 async def test_a_call_that_leaves_in_the_moment_of_its_grant_leaves_no_hold(bench: Bench) -> None:
     class Hasty(Ledger):
-        def _deliver(self, *news: object) -> None:
-            super()._deliver(*news)  # type: ignore[arg-type]
+        def decided(self, *news: Any) -> None:
+            super().decided(*news)
             call.cancel()
 
     ledger = Hasty(bench)
@@ -248,21 +249,37 @@ async def test_holds_behind_somebody_else_s_transaction_are_not_granted_later(
     assert ledger.bench.rows("holds", "amount_nano") == [(1,)]
 
 
+def cut_all(postgres: Cluster, url: str) -> None:
+    """End every connection to that database."""
+    name = url.partition("@/")[2].partition("?")[0]
+    postgres.execute(
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+    )
+
+
 async def test_a_connection_that_is_cut_loses_nothing(postgres: Cluster, postgres_url: str) -> None:
     bench = Bench(postgres_url)
     ledger = Ledger(bench)
     calls = [hold(10) for _ in range(20)]
     await asyncio.gather(*map(ledger.hold, calls))
-    name = postgres_url.partition("@/")[2].partition("?")[0]
     for call in calls:
         ledger.end(call, 4)
         await verdict(ledger, hold(0))
-        postgres.execute(
-            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
-        )
+        cut_all(postgres, postgres_url)
     await ledger.stop(FAREWELL_S)
     assert bench.balance(ALL) == (80, 0)
-    assert told_of_nothing_else(ledger)
+    assert told_of_nothing_else(ledger), ledger.reports
+
+
+async def test_a_connection_that_is_cut_before_the_end_keeps_nobody_from_signing_off(
+    postgres: Cluster, postgres_url: str
+) -> None:
+    bench = Bench(postgres_url)
+    ledger = Ledger(bench)
+    await ledger.hold(hold(1))
+    cut_all(postgres, postgres_url)
+    await ledger.stop(FAREWELL_S)
+    assert (bench.rows("owners"), ledger.reports) == ([], [])
     bench.close()
 
 
@@ -318,7 +335,7 @@ async def test_a_hold_that_cannot_be_written_is_refused_alone(bench: Bench) -> N
 async def test_the_holds_of_a_process_that_died_are_closed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_commit, "CHORES_S", 0.02)
+    monkeypatch.setattr(ledger_thread, "CHORES_S", 0.02)
     dead = bench.store(ALL)
     dead.commit([hold(40, about=ABOUT), hold(2, about="not what is written there")], [])
     ledger = Ledger(bench)
@@ -336,8 +353,8 @@ async def test_the_holds_of_a_process_that_died_are_closed(
 async def test_the_farewell_writes_everything_down(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_commit, "RETRY_S", 10 * FAREWELL_S)  # nothing has to be retried
-    calls = [hold(10) for _ in range(3 * group_commit.MAX_BATCH)]
+    monkeypatch.setattr(ledger_thread, "RETRY_S", 10 * FAREWELL_S)  # nothing has to be retried
+    calls = [hold(10) for _ in range(3 * ledger_thread.MAX_BATCH)]
     for some in range(0, len(calls), 64):  # one after the other, so that nobody waits too long
         await asyncio.gather(*map(ledger.hold, calls[some : some + 64]))
     for call in calls:

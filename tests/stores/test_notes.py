@@ -11,6 +11,7 @@ from books import Bench, budget, closing, hold
 from gateway.ledger import AttemptRow, Granted, HoldRequest, LedgerRow, Note, Refused
 from gateway.money.recovery import closing_of_orphan
 from gateway.report import ReportQuery, ReportTerms
+from gateway.stores import leases, ledger_thread
 from gateway.stores.connections import StoreUnavailable, connect
 from gateway.stores.group_commit import GroupCommit
 from gateway.stores.leases import LEASE_S
@@ -57,6 +58,52 @@ def test_what_was_noted_is_charged_as_it_is_and_the_rest_of_what_is_at_risk(benc
     assert bench.rows("notes") == []
 
 
+def test_where_all_that_is_at_risk_was_noted_nothing_is_estimated(bench: Bench) -> None:
+    dead, sweeper = bench.store(ALL), bench.store(ALL)
+    call = script(700, 5)
+    dead.commit([call], [])
+    dead.commit([], [], [note(call, 1, 5)])
+    assert recovered(bench, sweeper) == [(1, 5)]
+
+
+def test_never_more_is_charged_than_was_held(bench: Bench) -> None:
+    dead, sweeper = bench.store(ALL), bench.store(ALL)
+    dead.commit([script(700, 703)], [])  # parts are rounded up one by one
+    assert recovered(bench, sweeper) == [(None, 700)]
+
+
+def test_calls_with_many_notes_are_closed_a_few_at_a_time(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "MAX_NOTES", 2)
+    dead, sweeper = bench.store(ALL), bench.store(ALL)
+    calls = [script(100, 80) for _ in range(3)]
+    dead.commit(calls, [], [note(call, 1, 2, 2) for call in calls])
+    assert len(recovered(bench, sweeper)) == 2 * 2
+    assert len(recovered(bench, sweeper)) == 3 * 2
+    assert bench.balance(ALL) == (3 * 82, 0)
+
+
+def test_a_call_is_closed_although_a_note_between_others_was_never_written(bench: Bench) -> None:
+    dead, sweeper = bench.store(ALL), bench.store(ALL)
+    call = script(700, 80)
+    dead.commit([call], [])
+    dead.commit([], [], [note(call, 1, 2, 2), note(call, 3, 3, 3, part=2)])
+    assert recovered(bench, sweeper) == [(1, 2), (2, 3), (None, 80)]
+    assert bench.balance(ALL) == (85, 0)
+
+
+def test_notes_that_an_older_gateway_left_behind_are_cleared_away(bench: Bench) -> None:
+    dead, younger = bench.store(ALL), bench.store(ALL)
+    closed, open_ = script(100, 80), script(100, 80)
+    dead.commit([closed, open_], [], [note(open_, 1, 2)])
+    dead.commit([], [closing(closed, 80)])
+    bench.look.execute("INSERT INTO notes VALUES (?, 1, '[[], []]')", (closed.id,))
+    younger.do_chores()
+    assert bench.rows("notes", "request_id") == [(open_.id,)]
+    dead.commit([], [closing(open_, 2)])
+
+
 def test_a_call_that_was_cut_later_is_at_risk_with_all_of_it_until_a_note_says_less(
     bench: Bench,
 ) -> None:
@@ -85,6 +132,14 @@ def test_more_is_put_at_risk_with_money_and_without(bench: Bench) -> None:
     dearer = more._replace(amount_nano=50, at_risk_nano=60)
     assert store.commit([more, dearer], []) == [Granted(), Granted()]
     assert bench.look.execute("SELECT amount_nano, at_risk_nano FROM holds") == [(750, 145)]
+
+
+def test_more_for_a_call_that_was_cut_later_is_at_risk_once(bench: Bench) -> None:
+    store = bench.store(ALL)
+    call = script(700, None)
+    store.commit([call], [])
+    store.commit([call._replace(extends=True, amount_nano=50, at_risk_nano=50)], [])
+    assert bench.look.execute("SELECT amount_nano, at_risk_nano FROM holds") == [(750, 750)]
 
 
 def test_the_end_of_a_call_takes_its_notes_along(bench: Bench) -> None:
@@ -187,26 +242,47 @@ async def test_whoever_made_a_note_is_told_once_it_is_written(bench: Bench) -> N
     ledger.note(note(call, 1, 2, 2), written.set)
     await asyncio.wait_for(written.wait(), 10)
     assert at_risk(bench) == [(82,)]
+    await ledger.hold(call._replace(extends=True, amount_nano=0, at_risk_nano=1))
+    assert at_risk(bench) == [(83,)]
     assert (ledger.tally.granted, ledger.tally.closed, ledger.backlog) == (1, 0, 0)
     ledger.close(partial(closing, call, 2))
     await ledger.stop(10)
     assert bench.rows("notes") == []
 
 
-async def test_a_note_waits_until_the_database_can_be_used(sqlite_url: str) -> None:
-    bench, reports, written = Bench(sqlite_url), list[str](), asyncio.Event()
+async def test_notes_wait_in_order_until_the_database_can_be_used(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_thread, "MAX_BATCH", 2)
+    monkeypatch.setattr(ledger_thread, "CHORES_S", 3600)
+    bench, reports, written = Bench(sqlite_url), list[str](), list[int]()
     ledger, call, other = group_commit(bench, reports), script(700, 80), connect(sqlite_url)
     await ledger.hold(call)
     with other.transaction():
-        ledger.note(note(call, 1, 2, 2), written.set)
+        for number in (1, 2, 3):
+            ledger.note(note(call, number, 2, 2), partial(written.append, number))
         while not reports:
             await asyncio.sleep(0.01)
-        assert not written.is_set()
+        assert not written
     other.close()
-    await asyncio.wait_for(written.wait(), 10)
-    assert at_risk(bench) == [(82,)]
+    async with asyncio.timeout(10):
+        while len(written) < 3:
+            await asyncio.sleep(0.01)
+    assert (written, at_risk(bench)) == ([1, 2, 3], [(86,)])
     await ledger.stop(10)
     bench.close()
+
+
+async def test_nobody_is_told_of_a_note_on_a_call_that_has_ended(bench: Bench) -> None:
+    ledger, written = group_commit(bench, []), asyncio.Event()
+    call = script(700, 80)
+    await ledger.hold(call)
+    ledger.close(partial(closing, call, 2))
+    await ledger.hold(script(1, 1))
+    ledger.note(note(call, 1, 2, 2), written.set)
+    await ledger.hold(script(1, 1))
+    await ledger.stop(10)
+    assert (written.is_set(), bench.rows("notes")) == (False, [])
 
 
 async def test_a_note_that_cannot_be_written_takes_no_other_along(bench: Bench) -> None:
