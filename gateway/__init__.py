@@ -17,3 +17,6 @@ else:
         if name == "__all__" or name in vocabulary.__all__:
             return getattr(vocabulary, name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *import_module(".vocabulary", __name__).__all__})

@@ -6,6 +6,7 @@ imported by the command when it runs: ``daobo keys list`` does not wait for a we
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -35,6 +36,9 @@ app.add_typer(budgets_app, name="budgets")
 app.add_typer(ledger_app, name="ledger")
 
 
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
 def main() -> None:
     """Entry point: every expected failure ends in sentences and exit code 1."""
     try:
@@ -42,6 +46,12 @@ def main() -> None:
     except ConfigError as error:
         for problem in error.problems:
             print(f"daobo: {problem}", file=sys.stderr)
+        _drop_unwritten_output()
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        print(f"daobo: the output cannot be written: {error.strerror}", file=sys.stderr)
         _drop_unwritten_output()
         sys.exit(1)
 

@@ -14,16 +14,16 @@ def check(config: Config = None, state: State = DEFAULT_STATE) -> None:
     gateway = silent_gateway(config, state)
     out = printer()
     loaded = gateway.rooms.loaded
-    out.print(f"{loaded.source}: in order (version {loaded.version})\n")
+    out.print(f"{loaded.source}: in order (version {loaded.version})\n", markup=False)
     out.print(route_table(gateway))
     if cutting := cutting_tasks(gateway):
         out.print(f"tasks that cut long scripts: {', '.join(cutting)}")
     for name, dormant in sorted(loaded.dormant.items()):
-        out.print(f"provider {name} ({dormant.type}) waits for {dormant.waits_for}")
+        out.print(f"provider {name} ({dormant.type}) waits for {dormant.waits_for}", markup=False)
     for note in loaded.notes:
-        out.print(note)
+        out.print(note, markup=False)
     for path in without_effect(gateway):
-        out.print(f"{path} has no effect in this version")
+        out.print(f"{path} has no effect in this version", markup=False)
 
 
 def plugins(config: Config = None, state: State = DEFAULT_STATE) -> None:

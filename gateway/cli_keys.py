@@ -33,6 +33,8 @@ def create_key(
     state: State = DEFAULT_STATE,
 ) -> None:
     """Make a key. It is shown once; only its hash is kept."""
+    from rich.markup import escape
+
     key, text = _key_file(state).create(
         name,
         _word(project),
@@ -45,22 +47,23 @@ def create_key(
         admin=admin,
     )
     out = printer()
-    out.print(f"{key.id} ({name}): [bold]{text}[/bold]", soft_wrap=True)
+    out.print(f"{key.id} ({escape(name)}): [bold]{text}[/bold]", soft_wrap=True)
     out.print("Keep it now: it is not shown again. A running gateway takes it within a second.")
 
 
 @keys_app.command("list")
 def list_keys(state: State = DEFAULT_STATE) -> None:
     """List the keys there are, without the keys themselves."""
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("id", "name", "project", "more", "created", "revoked", box=None, pad_edge=False)
     for key in _key_file(state).read().values():
         table.add_row(
             key.id,
-            key.name,
-            key.project or "",
-            _more(key),
+            escape(key.name),
+            escape(key.project or ""),
+            escape(_more(key)),
             _date(key.created_at_s),
             _date(key.revoked_at_s),
         )
@@ -73,7 +76,7 @@ def revoke_key(
 ) -> None:
     """Revoke a key by its id. A running gateway refuses it within a second."""
     key = _key_file(state).revoke(key_id, time.time())
-    printer().print(f"{key.id} ({key.name}) is revoked")
+    printer().print(f"{key.id} ({key.name}) is revoked", markup=False)
 
 
 def _key_file(state: Path) -> KeyFile:

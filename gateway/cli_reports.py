@@ -139,7 +139,8 @@ def export(
             return
         with output.open("w", encoding="utf-8", newline="") as file:
             rows = write(url, file, form.value, *times)
-    printer(stderr=True).print(f"{rows:,} rows are in {output}", soft_wrap=True)
+    said = f"{rows:,} rows are in {output}"
+    printer(stderr=True).print(said, markup=False, soft_wrap=True)
 
 
 @ledger_app.command("verify")
@@ -192,5 +193,5 @@ def _ledger(state: Path) -> str | None:
         if has_ledger(url):
             return url
     where = "DAOBO_DATABASE_URL" if os.environ.get("DAOBO_DATABASE_URL") else str(state)
-    printer(stderr=True).print(NOTHING_YET.format(where=where), soft_wrap=True)
+    printer(stderr=True).print(NOTHING_YET.format(where=where), markup=False, soft_wrap=True)
     return None

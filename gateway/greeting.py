@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from .app import Gateway
@@ -89,7 +90,8 @@ def _routes(gateway: Gateway) -> list[tuple[str, dict[str, Any]]]:
 
 def _key_line(gateway: Gateway, new_key: str | None) -> str:
     if new_key:
-        return f"[bold]{new_key}[/bold]  (shown once; its hash is in {gateway.key_file.path})"
+        path = escape(str(gateway.key_file.path))
+        return f"[bold]{new_key}[/bold]  (shown once; its hash is in {path})"
     if gateway.options.environ.get("DAOBO_KEY"):
         return "the one in DAOBO_KEY"
     return "as made before; 'daobo keys create NAME' makes another"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .command import daobo, daobo_process, environment, is_a_sentence
+from .command import COMMAND, daobo, daobo_process, environment, is_a_sentence
 from .served import CONFIG
 
 
@@ -118,3 +118,39 @@ def test_what_cannot_be_done_with_keys_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file, not a folder")
     unwritable = daobo(tmp_path, "keys", "create", "Mei", "--state", "state")
     assert (unwritable.returncode, is_a_sentence(unwritable)) == (1, True)
+
+
+def test_names_and_folders_with_brackets_are_shown_as_they_are(tmp_path: Path) -> None:
+    state = ("--state", "[/state]")
+    made = daobo(tmp_path, "keys", "create", "[draft] [/writer]", "--project", "[/p]", *state)
+    listed = daobo(tmp_path, "keys", "list", *state)
+    revoked = daobo(tmp_path, "keys", "revoke", made.stdout.split()[0], *state)
+    nothing = daobo(tmp_path, "report", *state)
+
+    assert "([draft] [/writer]): sk-daobo-" in made.stdout
+    assert re.search(r"\[draft\] \[/writer\] +\[/p\]", listed.stdout)
+    assert "([draft] [/writer]) is revoked" in revoked.stdout
+    assert nothing.stderr.endswith("[/state]\n")
+
+
+@pytest.mark.parametrize("command", [["schema"], ["keys", "list"], ["--help"]])
+def test_a_disk_that_is_full_is_a_sentence(tmp_path: Path, command: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [COMMAND, *command],
+            cwd=tmp_path,
+            env=environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "daobo: the output cannot be written: No space left on device\n"
+
+
+def test_the_vocabulary_is_listed_and_typed_for_plugin_authors() -> None:
+    import gateway
+    from gateway import vocabulary
+
+    assert set(vocabulary.__all__) < set(dir(gateway))
+    assert Path(gateway.__file__).with_name("py.typed").exists()
