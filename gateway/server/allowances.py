@@ -14,11 +14,10 @@ from gateway.schema import Allowance, Allowances
 
 def allowance_headers(allowances: Allowances) -> Iterator[tuple[str, str]]:
     """Three headers for each kind that is limited."""
-    for kind, allowance in zip(("requests", "tokens"), allowances, strict=True):
-        if allowance is not None:
-            yield f"x-ratelimit-limit-{kind}", str(allowance.limit)
-            yield f"x-ratelimit-remaining-{kind}", str(allowance.remaining)
-            yield f"x-ratelimit-reset-{kind}", duration(allowance.reset_s)
+    for three in allowance_lines(allowances):
+        for line in three.split("\r\n"):
+            name, _, text = line.partition(": ")
+            yield name, text
 
 
 def allowance_lines(allowances: Allowances) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -16,10 +17,11 @@ from gateway.errors import CallError, Outcome
 
 from .refusals import EXPECT
 from .strict_json import invalid, is_work, parse_object
+from .unpacking import CODINGS, Unpacker
 
 _CONTENT_TYPE = istr("Content-Type")
 _CONTENT_ENCODING = istr("Content-Encoding")
-CODINGS = frozenset({"gzip", "deflate", "identity"})
+IDENTITY = "identity"
 CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 
 _large_bodies = ThreadPoolExecutor(1, "daobo-bodies")
@@ -87,36 +89,43 @@ async def read_body(request: web.Request, limits: BodyLimits) -> bytes:
 async def _receive(request: web.Request, limits: BodyLimits) -> list[bytes]:
     """The pieces of the body, unpacked; at least one. Raises CallError."""
     headers = request.headers
-    if _CONTENT_ENCODING in headers:
-        _refuse_coding(headers[_CONTENT_ENCODING])
+    coding = _coding(headers[_CONTENT_ENCODING]) if _CONTENT_ENCODING in headers else IDENTITY
     if charset := _foreign_charset(headers.get(_CONTENT_TYPE, "")):
         raise invalid(f"the body is said to be {charset}; JSON is UTF-8, send it so")
     if request.content_length is not None and request.content_length > limits.max_bytes:
         raise _too_large(limits.max_bytes)
     content = request.content
-    if content.is_eof() and content.exception() is None:  # it came together with its head
+    came_whole = content.is_eof() and content.exception() is None
+    if came_whole and coding == IDENTITY:  # together with its head
         whole = content.read_nowait()
         if len(whole) > limits.max_bytes:
             raise _too_large(limits.max_bytes)
         return [whole]
     waits = EXPECT in headers and request.version >= HttpVersion11  # an older client cannot
-    if waits and request.transport is not None:
+    if waits and not content.is_eof() and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    return await _read_slowly(content, limits)
+    return await _read_slowly(content, limits, None if coding == IDENTITY else Unpacker(coding))
 
 
-async def _read_slowly(content: StreamReader, limits: BodyLimits) -> list[bytes]:
+async def _read_slowly(
+    content: StreamReader, limits: BodyLimits, unpacker: Unpacker | None
+) -> list[bytes]:
     pieces: list[bytes] = []
     size, counted = 0, 0
     quota = int(limits.timeout_s * limits.min_bytes_per_s)
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(None if content.is_eof() else limits.timeout_s) as patience:
-            while piece := await content.readany():
-                pieces.append(piece)
-                size += len(piece)
-                if size > limits.max_bytes:
-                    raise _too_large(limits.max_bytes)
+            while came := await content.readany():
+                if content.is_eof():
+                    patience.reschedule(None)
+                for piece in (came,) if unpacker is None else unpacker.unpacked(came):
+                    pieces.append(piece)
+                    size += len(piece)
+                    if size > limits.max_bytes:
+                        raise _too_large(limits.max_bytes)
+                    if unpacker is not None:
+                        await asyncio.sleep(0)
                 if size - counted >= quota and not content.is_eof():
                     counted = size
                     patience.reschedule(loop.time() + limits.timeout_s)
@@ -126,19 +135,25 @@ async def _read_slowly(content: StreamReader, limits: BodyLimits) -> list[bytes]
             f"only {size} bytes of the body came in time (server.body_timeout_s, "
             "server.min_body_bytes_per_s); send it again",
         ) from None
-    except web.RequestPayloadError:
-        raise invalid(
-            "the body cannot be read: its chunks or its content-encoding are broken"
-        ) from None
+    except (web.RequestPayloadError, zlib.error):
+        raise _broken() from None
+    if unpacker is not None and not unpacker.is_whole:
+        raise _broken()
     return pieces or [b""]
 
 
-def _refuse_coding(coding: str) -> None:
-    if coding.strip().lower() not in CODINGS:
+def _coding(header: str) -> str:
+    coding = header.strip().lower()
+    if coding not in CODINGS and coding != IDENTITY:
         raise invalid(
             f"the body's content-encoding is not understood; send one of "
-            f"{', '.join(sorted(CODINGS))}, or none"
+            f"{', '.join(sorted(CODINGS))}, {IDENTITY}, or none"
         )
+    return coding
+
+
+def _broken() -> CallError:
+    return invalid("the body cannot be read: its chunks or its content-encoding are broken")
 
 
 @lru_cache(maxsize=256)

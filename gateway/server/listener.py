@@ -240,7 +240,7 @@ class _Server(web.Server):
 class Listener(web.AppRunner):
     """Runs an application on connections of this module's kind, or of the one that ``connection``
     makes. ``settings`` is asked anew each time, so that a reload counts for connections that are
-    open."""
+    open. Bodies come as they were sent, packed or not."""
 
     def __init__(
         self,
@@ -251,7 +251,9 @@ class Listener(web.AppRunner):
     ) -> None:
         """Raises ConfigError if aiohttp is not the strict one."""
         require_strict_parser()
-        super().__init__(app, keepalive_timeout=0, lingering_time=LINGER_S, **kwargs)
+        super().__init__(
+            app, keepalive_timeout=0, lingering_time=LINGER_S, auto_decompress=False, **kwargs
+        )
         self._settings = settings
         self._connection = connection
 

@@ -29,7 +29,9 @@ _UNITS = re.compile(
     rb"[^\\]*+(?:\\(?:[^u]|u(?![dD][89a-bA-B])....|u[dD][89a-bA-B]..\\u....)[^\\]*+)*+", re.DOTALL
 )
 """Whole escapes, and whole pairs of surrogates."""
-_COLON = re.compile(rb"[ \t\r\n]*+:")
+_COLON = re.compile(rb"[ \t\r\n]{0,256}+:")
+"""Farther from its key it is not looked for: that could take long. The key is cut out then, and is
+missed when the values are put back."""
 
 
 class Span(NamedTuple):

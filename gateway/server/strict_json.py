@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
@@ -34,10 +34,7 @@ MAX_DEPTH = 254
 MAX_STEPS = 10_000
 """Tokens that are read again to say where a fault is: three milliseconds."""
 MAX_PATH = 100
-_STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?'
-"""One that never ends goes on to the end: looked for again behind each of its quotes, it would take
-a time that grows with its square."""
-_TOKEN = re.compile(_STRING + r"|[{}\[\],]", re.DOTALL)
+_SIGN = re.compile(rb"[{}\[\],]")
 
 
 def _goes_on() -> None:
@@ -66,11 +63,11 @@ def parse_json(raw: bytes, breathe: Callable[[], None] = _goes_on) -> tuple[Any,
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise _not_json(raw, error) from None
+        raise _not_json(raw, error, breathe) from None
     try:
         canonical = orjson.dumps(body)
     except orjson.JSONEncodeError:
-        path = _path_to(raw, len(raw))
+        path = _path_to(raw, breathe)
         raise invalid(f"the body is nested too deeply{_at(path)}", _field(path)) from None
     if canonical != raw:
         _refuse_duplicates(raw)
@@ -101,14 +98,12 @@ def invalid(message: str, param: str | None = None) -> CallError:
     return CallError(Outcome.INVALID_REQUEST, message, param=param)
 
 
-def _not_json(raw: bytes, error: orjson.JSONDecodeError) -> CallError:
+def _not_json(raw: bytes, error: orjson.JSONDecodeError, breathe: Callable[[], None]) -> CallError:
     try:
-        raw.decode()
+        before, told = raw.decode()[: error.pos].encode(), str(error)
     except UnicodeDecodeError as fault:  # of which orjson does not tell the place
-        path = _path_to(raw[: fault.start], fault.start)
-        told = f"byte {fault.start} is not UTF-8"
-    else:
-        path, told = _path_to(raw, error.pos), str(error)
+        before, told = raw[: fault.start], f"byte {fault.start} is not UTF-8"
+    path = _path_to(before, breathe)
     return invalid(f"the body is not valid JSON{_at(path)}: {told}", _field(path))
 
 
@@ -127,9 +122,11 @@ def _refuse_swarm(raw: bytes, breathe: Callable[[], None]) -> None:
             breathe()
         return
     counts, end = (0, 0), 0
-    for start, stop in strings_of(raw, breathe):
+    for found, (start, stop) in enumerate(strings_of(raw, breathe)):
         counts = _counted(raw, end, start, *counts)
         end = stop
+        if found > 2 * sum(counts):
+            return  # no JSON: a bracket and a comma make room for a key and a value each
     _counted(raw, end, len(raw), *counts)
 
 
@@ -207,23 +204,42 @@ def _field(path: str) -> str | None:
     return path if path and not path.startswith("[") else None
 
 
-def _path_to(raw: bytes, position: int) -> str:
-    """The path of what stands at a character of a text that cannot be parsed, or of what is
-    nested too deeply before it; nothing where finding out would take long."""
-    text = raw.decode("utf-8", "replace")
+def _path_to(before: bytes, breathe: Callable[[], None]) -> str:
+    """The path of what stands behind a text, or of what is nested too deeply in it; nothing where
+    finding out would take long."""
     steps: list[str | int | None] = []
-    for count, token in enumerate(_TOKEN.finditer(text, 0, position)):
+    for count, token in enumerate(_tokens(before, breathe)):
         if count > MAX_STEPS:
             return ""
         if len(steps) > MAX_DEPTH:
             break
-        _step(steps, token[0])
+        _step(steps, token)
     path = ""
     for step in steps:
         if step is None or len(path) > MAX_PATH:
             break
         path = f"{path}[{step}]" if isinstance(step, int) else _joined(path, step)
     return path[:MAX_PATH]
+
+
+def _tokens(text: bytes, breathe: Callable[[], None]) -> Iterator[str]:
+    """Its signs and the beginnings of its strings, with a quote before each; not the last string
+    if it never ends."""
+    end = 0
+    for start, stop in strings_of(text, breathe):
+        yield from _signs(text, end, start, breathe)
+        yield text[start - 1 : min(stop, start + 4 * MAX_PATH)].decode("utf-8", "replace")
+        end = stop + 1
+    quote = text.find(b'"', end)
+    yield from _signs(text, end, len(text) if quote < 0 else quote, breathe)
+
+
+def _signs(text: bytes, start: int, end: int, breathe: Callable[[], None]) -> Iterator[str]:
+    for at in range(start, end, COUNTED_AT_ONCE):
+        if at > start:
+            breathe()
+        for found in _SIGN.finditer(text, at, min(at + COUNTED_AT_ONCE, end)):
+            yield found[0].decode()
 
 
 def _step(steps: list[str | int | None], word: str) -> None:
@@ -238,4 +254,4 @@ def _step(steps: list[str | int | None], word: str) -> None:
         if steps:
             steps[-1] = steps[-1] + 1 if isinstance(steps[-1], int) else None
     elif steps and steps[-1] is None:
-        steps[-1] = word[1:-1][:MAX_PATH]
+        steps[-1] = word[1:][:MAX_PATH]

@@ -153,6 +153,8 @@ def test_brackets_and_commas_within_long_strings_count_for_nothing(monkeypatch):
 
     assert parse_json(orjson.dumps([text, "雨"]))[0] == [text, "雨"]
     assert "more than 40 objects" in told(orjson.dumps([text, [[]] * 50]))
+    members = {f"key {n}": "value" for n in range(30)}
+    assert "more than 40 objects" in told(orjson.dumps({"a": text, **members, "b": [[]] * 50}))
 
 
 def test_strings_that_no_comma_parts_are_not_counted_to_their_end(monkeypatch):

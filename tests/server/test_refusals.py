@@ -1,6 +1,8 @@
 """What a wrong request is told: the status, the code, and words that help."""
 
 import asyncio
+import gzip
+import zlib
 
 import orjson
 import pytest
@@ -82,11 +84,34 @@ async def test_a_count_beyond_what_json_numbers_can_tell_is_refused(house, most)
     assert (status, error["param"]) == (400, "max_tokens")
 
 
-async def test_a_body_that_cannot_be_unpacked_is_a_400(house):
-    headers = {"Content-Encoding": "gzip"}
-    status, error = await house.refusal(data=b"no gzip at all", headers=headers)
+PACKED = gzip.compress(b'{"model": "writer", "messages": []}', mtime=0)
+
+
+@pytest.mark.parametrize(
+    ("coding", "data"),
+    [
+        ("gzip", b"no gzip at all"),
+        ("gzip", PACKED[:-9]),
+        ("gzip", PACKED + b"rubbish"),
+        ("deflate", PACKED),
+        ("deflate", zlib.compress(b"{}")[:-1]),
+        ("br", PACKED),
+    ],
+    ids=["no gzip", "cut", "with a tail", "no deflate", "deflate cut", "another coding"],
+)
+async def test_a_body_that_cannot_be_unpacked_is_a_400(house, coding, data):
+    headers = {"Content-Encoding": coding}
+    status, error = await house.refusal(data=data, headers=headers)
+    assert "content-encoding" in error["message"]
     assert (status, error["type"]) == (400, "invalid_request_error")
     assert len(house.records) == 1
+
+
+async def test_a_body_that_is_too_large_once_it_is_unpacked_is_a_413(house):
+    house.set_server(max_body_bytes=1000)
+    packed = gzip.compress(b" " * 1001)
+    status, error = await house.refusal(data=packed, headers={"Content-Encoding": "gzip"})
+    assert (status, error["code"]) == (413, "request_too_large")
 
 
 async def test_a_body_that_stops_coming_is_a_408(house):
