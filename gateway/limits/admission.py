@@ -9,7 +9,7 @@ from math import inf
 from gateway.errors import CallError
 from gateway.schema import NO_ALLOWANCES, Allowance, Allowances, Call, CallRecord, Plan
 
-from .buckets import Bucket, BucketStore, Denied, Granted, Left
+from .buckets import Bucket, BucketStore, Denied, Granted, Level
 from .in_flight import InFlight
 from .refusals import refusal
 from .reserve import used_by_part, used_tokens
@@ -57,7 +57,7 @@ class Admission:
         return AdmittedPart(self._buckets, found)
 
     def _refusal(self, found: Denied, plan: Plan) -> CallError:
-        self._refused(found.take.bucket.rule, found.take.bucket.kind)
+        self._refused(found.take[0].rule, found.take[0].kind)
         return refusal(found, plan.part)
 
 
@@ -113,7 +113,7 @@ class AdmittedPart:
 
 
 NOTHING_TAKEN = Granted((), ())
-NOT_TIGHT: Left = sys.maxsize, inf
+NOT_TIGHT: Level = sys.maxsize, inf
 
 
 def tightest(granted: Granted) -> Allowances:

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from gateway.journey import Journey
 from gateway.schema import Target
 
-from .buckets import BucketStore, Denied, Wanted
+from .buckets import BucketStore, Denied, Take
 from .refusals import refusal
 from .rules import Rules
 
@@ -32,11 +32,11 @@ class TargetLimits:
 
     @asynccontextmanager
     async def _kept(
-        self, journey: Journey, takes: Sequence[Wanted], part: int | None
+        self, journey: Journey, takes: Sequence[Take], part: int | None
     ) -> AsyncIterator[None]:
         found = await self._buckets.take(takes)
         if isinstance(found, Denied):
-            self._refused(found.take.bucket.rule, found.take.bucket.kind)
+            self._refused(found.take[0].rule, found.take[0].kind)
             raise refusal(found, part)
         try:
             yield

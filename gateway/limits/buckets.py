@@ -43,34 +43,19 @@ class Bucket:
             object.__setattr__(self, "room_s", self.capacity * 60.0 / self.per_minute)
 
 
-class Take(NamedTuple):
-    """What a call wants of a bucket."""
-
-    bucket: Bucket
-    amount: int
-
-
-Wanted = tuple[Bucket, int]
-"""A ``Take`` without its names. Those of a call are plain: they are made, and taken apart four
+Take = tuple[Bucket, int]
+"""How much a call wants of a bucket. Without names: those of a call are made, and taken apart four
 times, in a third of the time."""
 
-
-class Level(NamedTuple):
-    """What is left in a bucket, never below 0, and when it is full again."""
-
-    remaining: int
-    full_in_s: float
-
-
-Left = tuple[int, float]
-"""A ``Level`` without its names, for the same reason."""
+Level = tuple[int, float]
+"""What is left in a bucket, never below 0, and in how many seconds it is full again."""
 
 
 class Granted(NamedTuple):
     """All of it was taken. ``takes`` are to be settled once the call is over."""
 
-    takes: Sequence[Wanted]
-    levels: Sequence[Left]
+    takes: Sequence[Take]
+    levels: Sequence[Level]
     receipt: str = ""
     """The store's own name for what was taken, if it needs one to give it back."""
 
@@ -93,7 +78,7 @@ TOLERANCE_S = 1e-6
 class BucketStore(Protocol):
     """Where buckets are kept: in this process, or in Redis for all processes and machines."""
 
-    async def take(self, takes: Sequence[Wanted]) -> Granted | Denied:
+    async def take(self, takes: Sequence[Take]) -> Granted | Denied:
         """All or nothing, in one step. More than a bucket's capacity is let through once the
         bucket is full, and leaves it in debt: otherwise it could never be let through.
 

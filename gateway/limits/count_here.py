@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from gateway.errors import CallError, Outcome
 
-from .buckets import BucketStore, Denied, Granted, Wanted
+from .buckets import BucketStore, Denied, Granted, Take
 
 
 class CountHere:
@@ -20,7 +20,7 @@ class CountHere:
         self._here = here
         self._counted_here = counted_here
 
-    async def take(self, takes: Sequence[Wanted]) -> Granted | Denied:
+    async def take(self, takes: Sequence[Take]) -> Granted | Denied:
         try:
             return await self._shared.take(takes)
         except CallError as error:

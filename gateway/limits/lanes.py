@@ -59,7 +59,7 @@ class Blockage:
         self._bucket: Bucket | None = None
 
     def note(self, denied: Denied, now_s: float) -> None:
-        self._bucket = denied.take.bucket
+        self._bucket = denied.take[0]
         of_places = self._bucket.kind == "concurrency"
         self.until_s = now_s + (PLACE_POLL_S if of_places else max(denied.wait_s, LEAST_WAIT_S))
 

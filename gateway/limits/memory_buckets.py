@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from .buckets import PLACE_WAIT_S, TOLERANCE_S, Bucket, Denied, Granted, Left, Level, Take, Wanted
+from .buckets import PLACE_WAIT_S, TOLERANCE_S, Bucket, Denied, Granted, Level, Take
 
 MAX_BUCKETS = 50_000
 UNSWEPT = 128
@@ -33,12 +33,12 @@ class MemoryBuckets:
         """Buckets that are, or were a moment ago, not full."""
         return len(self._full_at_s) + len(self._places)
 
-    async def take(self, takes: Sequence[Wanted]) -> Granted | Denied:
+    async def take(self, takes: Sequence[Take]) -> Granted | Denied:
         now_s = self._clock()
         if len(self._full_at_s) + len(self._places) + len(takes) > self._max_buckets:
             takes = [self._shared(take, now_s) for take in takes]
         after: list[float] = []
-        levels: list[Left] = []
+        levels: list[Level] = []
         for take in takes:
             bucket, amount = take
             if bucket.per_minute:
@@ -57,7 +57,7 @@ class MemoryBuckets:
         self._write(takes, after, now_s)
         return Granted(takes, levels)
 
-    def _wait_s(self, take: Wanted, now_s: float) -> float:
+    def _wait_s(self, take: Take, now_s: float) -> float:
         """Until there is enough."""
         bucket, amount = take
         if not bucket.per_minute:
@@ -68,11 +68,11 @@ class MemoryBuckets:
         # What is more than the bucket holds has to find it full.
         return full_in_s + taken_s - max(bucket.room_s, taken_s)
 
-    def _denied(self, takes: Sequence[Wanted], now_s: float) -> Denied:
+    def _denied(self, takes: Sequence[Take], now_s: float) -> Denied:
         wait_s, take = max(
             ((self._wait_s(take, now_s), take) for take in takes), key=lambda found: found[0]
         )
-        return Denied(Take(*take), self._level(take[0], now_s), wait_s)
+        return Denied(take, self._level(take[0], now_s), wait_s)
 
     def settle(self, granted: Granted, used_tokens: int) -> None:
         now_s = self._clock()
@@ -82,7 +82,7 @@ class MemoryBuckets:
             elif bucket.kind == "tokens" and used_tokens != amount:
                 self._charge(bucket, used_tokens - amount, now_s)
 
-    def _write(self, takes: Sequence[Wanted], after: Sequence[float], now_s: float) -> None:
+    def _write(self, takes: Sequence[Take], after: Sequence[float], now_s: float) -> None:
         """When each bucket is full, or how many of its places are taken."""
         full_at_s = self._full_at_s
         for (bucket, _), value in zip(takes, after, strict=True):
@@ -95,9 +95,9 @@ class MemoryBuckets:
 
     def _level(self, bucket: Bucket, now_s: float) -> Level:
         if not bucket.per_minute:
-            return Level(max(0, bucket.capacity - self._places.get(bucket.name, 0)), 0.0)
+            return max(0, bucket.capacity - self._places.get(bucket.name, 0)), 0.0
         full_in_s = max(0.0, self._full_at_s.get(bucket.name, now_s) - now_s)
-        return Level(_remaining(bucket, full_in_s), full_in_s)
+        return _remaining(bucket, full_in_s), full_in_s
 
     def _charge(self, bucket: Bucket, tokens: int, now_s: float) -> None:
         """``tokens`` below 0 come back."""
@@ -121,7 +121,7 @@ class MemoryBuckets:
             if full_s > now_s:
                 self._full_at_s[name] = full_s
 
-    def _shared(self, take: Wanted, now_s: float) -> Wanted:
+    def _shared(self, take: Take, now_s: float) -> Take:
         bucket, amount = take
         if bucket.name in self._full_at_s or bucket.name in self._places:
             return take

@@ -151,6 +151,7 @@ class Overload:
         return True
 
     def _has_less_than_its_part(self, key: str, bound: int) -> bool:
-        mine = self._in_flight.of(key) + self.arrivals.of(key) + self._earlier.of(key)
-        callers = self._in_flight.callers + (mine == 0)
+        in_flight = self._in_flight.of(key)
+        mine = in_flight + self.arrivals.of(key) + self._earlier.of(key)
+        callers = self._in_flight.callers + (in_flight == 0)
         return mine * callers < bound * FREE_SHARE

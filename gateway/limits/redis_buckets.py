@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 
 from gateway.errors import CallError
 
-from .buckets import PLACE_WAIT_S, TOLERANCE_S, Bucket, Denied, Granted, Level, Take, Wanted
+from .buckets import PLACE_WAIT_S, TOLERANCE_S, Bucket, Denied, Granted, Take
 from .scripts import CHARGE, RENEW, TAKE
 
 LEASE_S = 30.0
@@ -70,7 +70,7 @@ class RedisBuckets:
         self._wanted = asyncio.Event()
         self._worker: asyncio.Future[None] | None = None
 
-    async def take(self, takes: Sequence[Wanted]) -> Granted | Denied:
+    async def take(self, takes: Sequence[Take]) -> Granted | Denied:
         receipt = next(self._receipts)
         keys, args = self._asked(takes, receipt)
         try:
@@ -102,16 +102,16 @@ class RedisBuckets:
         with contextlib.suppress(CallError):
             await self._settle_now()
 
-    def _asked(self, takes: Sequence[Wanted], receipt: str) -> tuple[list[str], list[Any]]:
+    def _asked(self, takes: Sequence[Take], receipt: str) -> tuple[list[str], list[Any]]:
         args: list[Any] = [TOLERANCE_S * 1e6, PLACE_WAIT_S * 1e6, self._lease_us, receipt]
         for bucket, amount in takes:
             args += (bucket.per_minute, bucket.capacity, amount)
         return [PREFIX + bucket.name for bucket, _ in takes], args
 
-    def _told(self, takes: Sequence[Wanted], receipt: str, reply: list[int]) -> Granted | Denied:
+    def _told(self, takes: Sequence[Take], receipt: str, reply: list[int]) -> Granted | Denied:
         if not reply[0]:
             _, number, wait_us, remaining, full_us = reply
-            return Denied(Take(*takes[number - 1]), Level(remaining, full_us / 1e6), wait_us / 1e6)
+            return Denied(takes[number - 1], (remaining, full_us / 1e6), wait_us / 1e6)
         for bucket, _ in takes:
             if bucket.kind == "concurrency":
                 self._places.setdefault(PREFIX + bucket.name, set()).add(receipt)
@@ -119,14 +119,14 @@ class RedisBuckets:
         levels = zip(reply[1::2], reply[2::2], strict=True)
         return Granted(takes, [(remaining, us / 1e6) for remaining, us in levels], receipt)
 
-    def _give_back(self, takes: Sequence[Wanted], receipt: str, reply: Any) -> None:
+    def _give_back(self, takes: Sequence[Take], receipt: str, reply: Any) -> None:
         """Whoever wanted it has gone meanwhile."""
         if isinstance(reply, list):
             told = self._told(takes, receipt, reply)
             if isinstance(told, Granted):
                 self.settle(told, 0)
 
-    def _leave_places(self, takes: Sequence[Wanted], receipt: str) -> None:
+    def _leave_places(self, takes: Sequence[Take], receipt: str) -> None:
         for bucket, _ in takes:
             if bucket.kind == "concurrency":
                 self._leave(PREFIX + bucket.name, receipt)

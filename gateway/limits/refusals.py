@@ -10,7 +10,7 @@ from .buckets import Denied
 
 def refusal(denied: Denied, part: int | None = None) -> CallError:
     """The error for a call, or a part of one, that wanted more than there is."""
-    bucket, (remaining, full_in_s) = denied.take.bucket, denied.level
+    (bucket, _), (remaining, full_in_s) = denied.take, denied.level
     error = CallError(
         Outcome.RATE_LIMITED,
         f"limits.{bucket.rule} lets {bucket.subject or 'all callers together'} "

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from gateway.config_limits import LimitRule
 from gateway.schema import Call, Caller, Plan, Target
 
-from .buckets import Bucket, Kind, Wanted
+from .buckets import Bucket, Kind, Take
 
 EACH = "*"
 OF_TARGET = {"model", "target"}
@@ -34,14 +34,14 @@ Named = Mapping[str, str | None]
 class _Concerned(NamedTuple):
     """The buckets of one combination of subjects, as a call takes of them."""
 
-    fixed: tuple[Wanted, ...]
+    fixed: tuple[Take, ...]
     """Requests and places: always one."""
     tokens: tuple[Bucket, ...]
-    places: tuple[Wanted, ...]
+    places: tuple[Take, ...]
     """Of the fixed ones."""
-    requests: tuple[Wanted, ...]
+    requests: tuple[Take, ...]
 
-    def takes(self, tokens: int) -> Sequence[Wanted]:
+    def takes(self, tokens: int) -> Sequence[Take]:
         return [*self.fixed, *[(bucket, tokens) for bucket in self.tokens]]
 
 
@@ -59,7 +59,7 @@ class Rules:
             groups[on_target + (on_target and not on_caller)].add(f"rules[{number}]", rule)
         self._at_admission, self._at_target, self._of_target = groups
 
-    def at_admission(self, call: Call, plan: Plan) -> Sequence[Wanted]:
+    def at_admission(self, call: Call, plan: Plan) -> Sequence[Take]:
         """Of the rules on caller and task. A call that is cut takes its place, each of its parts
         takes a request and tokens."""
         if not self._at_admission.rules:
@@ -72,14 +72,14 @@ class Rules:
             return [*found.requests, *[(bucket, tokens) for bucket in found.tokens]]
         return found.takes(self._reserved_tokens(call, plan)) if found.tokens else found.fixed
 
-    def at_target(self, call: Call, plan: Plan, target: Target) -> Sequence[Wanted]:
+    def at_target(self, call: Call, plan: Plan, target: Target) -> Sequence[Take]:
         """Of the rules on caller and target together: refused, the next target is asked."""
         if not self._at_target.rules:
             return ()
         found = self._at_target.concerned(call.caller, plan.task, target)
         return found.takes(self._reserved_tokens(call, plan)) if found.tokens else found.fixed
 
-    def of_target(self, target: Target, tokens: int) -> Sequence[Wanted]:
+    def of_target(self, target: Target, tokens: int) -> Sequence[Take]:
         """Of the rules on a model or a target alone: those that a call waits for."""
         if not self._of_target.rules:
             return ()

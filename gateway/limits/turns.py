@@ -39,9 +39,7 @@ class Limits(NamedTuple):
     counts_tokens: bool
 
     def takes(self, tokens: int) -> tuple[Take, ...]:
-        return tuple(
-            Take(bucket, tokens if bucket.kind == "tokens" else 1) for bucket in self.buckets
-        )
+        return tuple((bucket, tokens if bucket.kind == "tokens" else 1) for bucket in self.buckets)
 
 
 class Turns:
@@ -152,7 +150,7 @@ class Turns:
         lane.reserved_tokens -= tokens
 
     def _stopped_by(self, lane: Lane, denied: Denied) -> None:
-        mine = denied.take.bucket in self._buckets
+        mine = denied.take[0] in self._buckets
         (self.blockage if mine else lane.blockage).note(denied, self._clock())
 
 

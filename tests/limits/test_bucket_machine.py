@@ -15,7 +15,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from gateway.limits.buckets import Bucket, Denied, Granted, Take
+from gateway.limits.buckets import Bucket, Denied, Granted
 from tests.redis_server import RedisServer
 
 from .bucket_stores import Bench, InMemory, InRedis, bucket
@@ -85,7 +85,7 @@ class Buckets(RuleBasedStateMachine):
             (exact, tokens if exact.bucket.kind == "tokens" else 1)
             for exact in (self.exact[number] for number in sorted(which))
         ]
-        found = self.bench.take(*(Take(exact.bucket, amount) for exact, amount in wanted))
+        found = self.bench.take(*((exact.bucket, amount) for exact, amount in wanted))
         waits_s = [exact.wait_s(amount) for exact, amount in wanted]
         if isinstance(found, Denied):
             assert max(waits_s) > 0

@@ -18,7 +18,7 @@ class Clock:
 
 def of_user(name: str, per_minute: int = 60) -> Take:
     made = bucket(capacity=per_minute, per_minute=per_minute, name=f"user=*{name}")
-    return Take(made, 1)
+    return (made, 1)
 
 
 async def test_buckets_that_are_full_again_are_forgotten() -> None:
@@ -60,8 +60,8 @@ async def test_room_comes_back_with_time() -> None:
 
 async def test_a_place_of_the_shared_bucket_comes_back() -> None:
     store = MemoryBuckets(Clock(), max_buckets=1)
-    place = Take(bucket("concurrency", capacity=1, name="user=*a"), 1)
-    other = Take(bucket("concurrency", capacity=1, name="user=*b"), 1)
+    place = (bucket("concurrency", capacity=1, name="user=*a"), 1)
+    other = (bucket("concurrency", capacity=1, name="user=*b"), 1)
     await store.take([place])
     shared = await store.take([other])
     assert isinstance(shared, Granted)

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from throttled import utils
 
-from gateway.limits.buckets import Denied, Granted, Take
+from gateway.limits.buckets import Denied, Granted
 from gateway.limits.redis_buckets import RedisBuckets
 from gateway.stores.redis_link import RedisLink, Script
 from tests.redis_server import RedisServer
@@ -51,7 +51,7 @@ def test_in_memory(
             if cost > capacity:
                 continue  # never let through there, once in a while here
             told = oracle.limit("k", cost=cost)
-            found = bench.take(Take(bucket(capacity=capacity, per_minute=per_minute), cost))
+            found = bench.take((bucket(capacity=capacity, per_minute=per_minute), cost))
             assert isinstance(found, Denied) is told.limited
             if isinstance(found, Denied):
                 assert found.wait_s == pytest.approx(told.state.retry_after, abs=1e-5)
@@ -72,7 +72,7 @@ async def test_in_redis(redis_server: RedisServer) -> None:
     oracle = throttled.Throttled(using=GCRA, quota=quota, store=store)
     link = RedisLink(redis_server.url, lambda up, why: None)
     buckets = RedisBuckets(link, Script, report)
-    take = Take(bucket(capacity=capacity, per_minute=per_minute), 1)
+    take = (bucket(capacity=capacity, per_minute=per_minute), 1)
     mine = theirs = 0
     began_s = asked_s = time.monotonic()
     slowest_s = 0.0

@@ -169,6 +169,15 @@ def test_calls_that_were_let_in_and_are_not_in_flight_yet_count() -> None:
     assert is_let_in(overload, "greedy")
 
 
+def test_calls_that_have_not_come_in_give_a_key_no_larger_part() -> None:
+    in_flight, overload = door()
+    enter(in_flight, "modest", 30)
+    for _ in range(62):
+        overload.arrivals.enter("greedy")
+    assert not is_let_in(overload, "greedy")
+    assert is_let_in(overload, "modest")
+
+
 def test_a_call_that_never_comes_in_is_counted_no_longer_than_two_seconds() -> None:
     in_flight, overload = door()
     enter(in_flight, "key", 100)

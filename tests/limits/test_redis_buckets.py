@@ -21,7 +21,7 @@ from tests.redis_server import RedisServer
 from .bucket_stores import bucket, report
 
 Open = Callable[..., RedisBuckets]
-PLACE = Take(bucket("concurrency", capacity=1), 1)
+PLACE = (bucket("concurrency", capacity=1), 1)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ async def granted(store: RedisBuckets, take: Take) -> bool:
 
 
 async def test_two_processes_never_pass_more_than_there_is(opened: Open) -> None:
-    take = Take(bucket(capacity=100, per_minute=60), 1)
+    take = (bucket(capacity=100, per_minute=60), 1)
     began_s = time.monotonic()
     stores = [opened(), opened()]
     found = await asyncio.gather(*(store.take([take]) for store in stores for _ in range(300)))
@@ -65,12 +65,12 @@ async def test_two_processes_never_pass_more_than_there_is(opened: Open) -> None
 async def test_what_is_settled_in_one_process_is_there_for_the_other(opened: Open) -> None:
     tokens = bucket("tokens", capacity=1000, per_minute=1)
     one, other = opened(), opened()
-    taken = await one.take([Take(tokens, 1000)])
+    taken = await one.take([(tokens, 1000)])
     assert isinstance(taken, Granted)
-    assert not await granted(other, Take(tokens, 400))
+    assert not await granted(other, (tokens, 400))
     one.settle(taken, 500)
-    await eventually(lambda: granted(other, Take(tokens, 400)))
-    assert not await granted(other, Take(tokens, 200))
+    await eventually(lambda: granted(other, (tokens, 400)))
+    assert not await granted(other, (tokens, 200))
 
 
 async def test_a_thousand_settlements_leave_no_token_behind(
@@ -78,7 +78,7 @@ async def test_a_thousand_settlements_leave_no_token_behind(
 ) -> None:
     tokens = bucket("tokens", capacity=10_000, per_minute=1)
     store = opened()
-    found = await asyncio.gather(*(store.take([Take(tokens, 10)]) for _ in range(1000)))
+    found = await asyncio.gather(*(store.take([(tokens, 10)]) for _ in range(1000)))
     for one in found:
         assert isinstance(one, Granted)
         store.settle(one, 0)
@@ -120,7 +120,7 @@ async def test_a_long_call_keeps_its_place(opened: Open, redis_server: RedisServ
 
 def ends(client: redis.Redis) -> float:
     """When the one lease on the place runs out, in Redis's time."""
-    ((_, score),) = client.zrange(PREFIX + PLACE.bucket.name, 0, -1, withscores=True)
+    ((_, score),) = client.zrange(PREFIX + PLACE[0].name, 0, -1, withscores=True)
     return float(score)
 
 
@@ -128,7 +128,7 @@ async def test_places_are_still_taken_after_a_redis_that_forgot_them(
     opened: Open, redis_server: RedisServer
 ) -> None:
     store, other = opened(), opened()
-    free = Take(bucket("concurrency", capacity=5, name="user=u"), 1)
+    free = (bucket("concurrency", capacity=5, name="user=u"), 1)
     assert await granted(store, PLACE)
     with redis_server.gone(), pytest.raises(CallError):
         await store.take([free])
@@ -143,7 +143,7 @@ async def test_places_are_still_taken_after_a_redis_that_forgot_them(
 
     async def refused() -> bool:
         with redis_server.client() as client:
-            return client.zcard(PREFIX + PLACE.bucket.name) == 1
+            return client.zcard(PREFIX + PLACE[0].name) == 1
 
     await eventually(refused)
     assert not await granted(other, PLACE)
@@ -153,8 +153,8 @@ async def test_whoever_leaves_while_it_is_taken_gives_it_back(
     opened: Open, redis_server: RedisServer
 ) -> None:
     store = opened()
-    await granted(store, Take(bucket(name="user=first"), 1))
-    tokens = Take(bucket("tokens", capacity=100, per_minute=1), 100)
+    await granted(store, (bucket(name="user=first"), 1))
+    tokens = (bucket("tokens", capacity=100, per_minute=1), 100)
     with redis_server.silent():
         leaving = asyncio.ensure_future(store.take([tokens, PLACE]))
         await asyncio.sleep(0.05)  # until it is on its way
@@ -181,7 +181,7 @@ async def test_whoever_leaves_at_whatever_moment_keeps_no_place(opened: Open) ->
 
 async def test_keys_end_by_themselves(opened: Open, redis_server: RedisServer) -> None:
     store = opened(lease_s=5.0)
-    await store.take([Take(bucket(per_minute=600), 1), PLACE])
+    await store.take([(bucket(per_minute=600), 1), PLACE])
     with redis_server.client() as client:
         lives_ms = {key: client.pttl(key) for key in client.keys("*")}
     assert len(lives_ms) == 2
@@ -201,14 +201,14 @@ async def test_counting_here_lets_as_many_through_as_one_process_may(
 ) -> None:
     here: list[None] = []
     store = CountHere(opened(), MemoryBuckets(time.monotonic), lambda: here.append(None))
-    take = Take(bucket(capacity=5, per_minute=1), 1)
+    take = (bucket(capacity=5, per_minute=1), 1)
     with redis_server.gone():
         during = [await store.take([take, PLACE]) for _ in range(2)]
         assert [type(one) for one in during] == [Granted, Denied]
     assert isinstance(during[0], Granted)
 
     async def back() -> bool:
-        found = await store.take([Take(bucket(name="user=u"), 1)])
+        found = await store.take([(bucket(name="user=u"), 1)])
         return isinstance(found, Granted) and bool(found.receipt)
 
     await eventually(back)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.config_limits import LimitRule
-from gateway.limits.buckets import Bucket, Take
+from gateway.limits.buckets import Bucket
 from gateway.limits.reserve import Reserve
 from gateway.limits.rules import MAX_KNOWN, Rules
 from gateway.schema import Call, Caller, Part, Plan, Target
@@ -49,9 +49,9 @@ def test_a_rule_becomes_a_bucket_for_each_of_its_limits() -> None:
     )  # fmt: skip
     about = ("rules[0]", "key k_1")
     assert limited.at_admission(call(), plan()) == [
-        Take(Bucket("key=*k_1 requests", "requests", 3, 10, *about), 1),
-        Take(Bucket("key=*k_1 concurrency", "concurrency", 2, 0, *about), 1),
-        Take(Bucket("key=*k_1 tokens", "tokens", 500, 500, *about), RESERVED),
+        (Bucket("key=*k_1 requests", "requests", 3, 10, *about), 1),
+        (Bucket("key=*k_1 concurrency", "concurrency", 2, 0, *about), 1),
+        (Bucket("key=*k_1 tokens", "tokens", 500, 500, *about), RESERVED),
     ]
 
 
