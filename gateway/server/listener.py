@@ -123,6 +123,9 @@ class Connection(web.RequestHandler):
                     messages.pop()
                 messages.append((_ErrInfo(400, fault, fault.message), EMPTY_PAYLOAD))
                 return
+            if message.upgrade and ("Content-Length" in message.headers or message.chunked):
+                # aiohttp drops what came behind such a body, and would go on in the middle of it.
+                messages[at] = (message._replace(should_close=True), messages[at][1])
 
     def _has_answered(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
         """For kinds of connections that want to know."""

@@ -95,7 +95,7 @@ class SheddingConnection(Connection):
         return (
             self._is_idle
             and not self._upgraded
-            and not (self._paused or self._reading_paused or self._buffer_paused)
+            and not (self.writing_paused or self._reading_paused or self._buffer_paused)
             and not (self._close or self._force_close)
         )
 

@@ -2,8 +2,11 @@
 
 import asyncio
 import hashlib
+import inspect
 import itertools
+import re
 
+import aiohttp
 import orjson
 import pytest
 from aiohttp import web
@@ -13,13 +16,15 @@ from hypothesis import strategies as st
 from gateway.config import ServerConfig
 from gateway.limits.overload import Arrivals
 from gateway.schema import Caller
-from gateway.server.listener import Listener
+from gateway.server.listener import Connection, Listener
 from gateway.server.shedding import SheddingConnection
 from gateway.server.turnstile import Turnstile
 
 KEY = "sk-shed-test"
 CALLS = "/v1/chat/completions"
 SMUGGLED = b"POST /smuggled HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+PATIENCE_S = 30.0
+"""Ends a test that has failed."""
 
 
 def call(number=0, body=b"", *, path=CALLS, more=b"", length=None):
@@ -83,6 +88,13 @@ class Front:
     def calm_down(self):
         self.overload.is_tight = self.overload.full = False
 
+    async def connections(self, count):
+        """Those that are open, once there are so many."""
+        async with asyncio.timeout(PATIENCE_S):
+            while len(self.listener.server.connections) < count:
+                await asyncio.sleep(0)
+        return self.listener.server.connections
+
     async def connect(self):
         return Talk(*await asyncio.open_connection(*self.listener.addresses[0]))
 
@@ -98,7 +110,7 @@ class Talk:
 
     async def hear(self):
         """The status, head and body of the next answer."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             head = b" 100 "
             while b" 100 " in head:
                 head = (await self.reader.readuntil(b"\r\n\r\n")).lower()
@@ -166,7 +178,7 @@ async def test_a_call_that_was_let_in_is_counted_until_it_is_over(front):
     front.gate = asyncio.Event()
     talk = await front.connect()
     talk.say(call(1, b"a"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while not front.reached:
             await asyncio.sleep(0)
     assert front.overload.arrivals.total == 1
@@ -179,12 +191,51 @@ async def test_a_call_that_was_let_in_is_not_counted_once_its_client_has_left(fr
     front.shed(full=False)
     talk = await front.connect()
     talk.say(call(1, b"half", length=100))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while not front.overload.arrivals.total:
             await asyncio.sleep(0)
         talk.writer.close()
         while front.overload.arrivals.total:
             await asyncio.sleep(0)
+
+
+async def test_nor_once_its_client_has_left_before_it_was_answered(front):
+    front.shed(full=False)
+    front.gate = asyncio.Event()
+    talk = await front.connect()
+    talk.say(call(1, b"a"))
+    async with asyncio.timeout(PATIENCE_S):
+        while not front.reached:
+            await asyncio.sleep(0)
+        talk.writer.close()
+        while front.overload.arrivals.total:
+            await asyncio.sleep(0)
+    front.gate.set()
+
+
+async def test_a_connection_rests_from_its_last_refusal_on(front):
+    front.shed()
+    began_s = asyncio.get_running_loop().time()
+    talk = await front.connect()
+    assert await talk.ask(call()) == 503
+    [connection] = front.listener.server.connections
+    due_s = connection._due_s(asyncio.get_running_loop().time(), 0)
+    assert due_s >= began_s + ServerConfig().idle_timeout_s
+
+
+async def test_whoever_does_not_read_the_answers_is_not_sent_more(front):
+    front.shed()
+    talk = await front.connect()
+    assert await talk.ask(call(1)) == 503
+    [connection] = front.listener.server.connections
+    connection.pause_writing()
+    talk.say(call(2))
+    async with asyncio.timeout(PATIENCE_S):
+        while not front.reached:
+            await asyncio.sleep(0)
+    connection.resume_writing()
+    assert (await talk.hear())[0] == 200
+    assert len(front.overload.asked) == 1
 
 
 @pytest.mark.parametrize("at", [0, 1, len(SMUGGLED), 5000])
@@ -269,16 +320,69 @@ async def test_nobody_is_refused_before_the_last_one_is_answered(front):
     front.gate = asyncio.Event()
     talk = await front.connect()
     talk.say(call(1, b"a"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while not front.reached:
             await asyncio.sleep(0)
     front.shed()
     talk.say(call(2, b"b"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while not any(one._messages for one in front.listener.server.connections):
             await asyncio.sleep(0)
     front.gate.set()
     assert [(await talk.hear())[0] for _ in range(2)] == [200, 200]
+
+
+async def test_nobody_is_refused_before_several_others_are_answered(front):
+    front.shed(full=False)
+    front.gate = asyncio.Semaphore(0)
+    front.gate.wait = front.gate.acquire
+    talk = await front.connect()
+    [connection] = await front.connections(1)
+
+    async def say(number):
+        seen = connection._request_count
+        talk.say(call(number))
+        async with asyncio.timeout(PATIENCE_S):
+            while connection._request_count == seen:
+                await asyncio.sleep(0)
+
+    await say(1)
+    front.shed()
+    await say(2)
+    for number in (3, 4):  # each comes while the one before it waits behind another
+        front.gate.release()
+        assert (await talk.hear())[0] == 200
+        await say(number)
+    for _ in range(2):
+        front.gate.release()
+        assert (await talk.hear())[0] == 200
+    assert [path[-1] for path, _ in front.reached] == ["1", "2", "3", "4"]
+
+
+HALF_A_HEAD = b"GET /begun HTTP/1.1\r\nHost: x\r\nX: "
+
+
+async def test_a_head_that_begins_behind_a_refused_call_is_gone_on_with(front):
+    front.shed()
+    talk = await front.connect()
+    assert await talk.ask(call(1, b"a") + HALF_A_HEAD) == 503
+    talk.say(call(2).replace(b"Host: x\r\n", b""))
+    assert (await talk.hear())[0] == 200
+    assert [path for path, _ in front.reached] == ["/begun"]
+
+
+async def test_a_head_that_begins_behind_the_rest_of_a_body_is_gone_on_with(front):
+    front.shed(full=False)
+    talk = await front.connect()
+    talk.say(call(1, b"a", length=2))
+    async with asyncio.timeout(PATIENCE_S):
+        while not front.overload.arrivals.total:
+            await asyncio.sleep(0)
+    assert await talk.ask(b"b" + HALF_A_HEAD) == 200
+    front.shed()
+    talk.say(call(2).replace(b"Host: x\r\n", b""))
+    assert (await talk.hear())[0] == 200
+    assert [path for path, _ in front.reached] == [f"{CALLS}?n=1", "/begun"]
 
 
 async def test_a_connection_that_was_open_before_is_known_after_one_call(front):
@@ -332,10 +436,22 @@ async def test_a_head_in_two_pieces_goes_to_the_door(front):
     talk = await front.connect()
     raw = call(1, b"a")
     talk.say(raw[:30])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while not any(one._was_asked for one in front.listener.server.connections):
             await asyncio.sleep(0)
     assert await talk.ask(raw[30:]) == 200
+
+
+@pytest.mark.parametrize("body", [b"", b"{}"])
+async def test_nothing_is_served_behind_a_body_that_came_with_an_upgrade(front, body):
+    talk = await front.connect()
+    upgrade = call(1, body, more=b"Connection: upgrade\r\nUpgrade: h2c\r\n")
+    talk.say(upgrade + call(2, length=len(SMUGGLED)))
+    assert (await talk.hear())[0] == 200
+    talk.say(SMUGGLED)
+    async with asyncio.timeout(PATIENCE_S):
+        assert await talk.reader.read() == b""
+    assert front.reached == [(f"{CALLS}?n=1", body)]
 
 
 async def test_while_leaving_the_door_tells_everybody(front):
@@ -343,6 +459,15 @@ async def test_while_leaving_the_door_tells_everybody(front):
     front.is_leaving = True
     talk = await front.connect()
     assert await talk.ask(call()) == 200
+
+
+async def test_aiohttp_has_the_private_names_that_connections_use(front):
+    await front.connect()
+    [connection] = await front.connections(1)
+    source = inspect.getsource(SheddingConnection) + inspect.getsource(Connection)
+    used = set(re.findall(r"\bself\.(_\w+)", source))
+    missing = {name for name in used if not hasattr(connection, name)}
+    assert missing == set(), f"aiohttp {aiohttp.__version__} calls them otherwise, or has none"
 
 
 requests = st.lists(
