@@ -64,7 +64,11 @@ async def read_json(
     except CallError as error:
         if error.param is None:
             error.message += _other_type(request.headers.get(_CONTENT_TYPE, ""))
-        raise
+        # What it passed through holds the body, and whoever tells the client holds the error: that
+        # would stay until garbage is collected, and then hundreds of megabytes go at once.
+        pieces.clear()
+        error.__context__ = None
+        raise error.with_traceback(None) from None
 
 
 def _parse_large(

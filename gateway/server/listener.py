@@ -26,7 +26,7 @@ from .one_too_many import OneTooMany
 from .refusals import error_bytes, error_reply, stray_id
 from .write_watch import unsent_bytes
 
-REST_S = 2.0
+REST_S = 0.5
 """How long after its beginning, and after it was woken, a connection is looked at for the first
 time: if it waits for a request then, it comes to rest."""
 LINGER_S = 5.0
