@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .command import COMMAND, environment
+from .ports import free_port
 
 KEY = "sk-from-the-environment"
 PATIENCE_S = 60.0
@@ -30,12 +30,6 @@ tasks:
   draft: {models: [writer]}
 """
 T = TypeVar("T")
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def eventually(question: Callable[[], T]) -> T:

@@ -12,11 +12,12 @@ from anthropic.types import Message, ThinkingBlock
 from tests.fakes import openai_upstream
 from tests.fakes.openai_upstream import OpenAIUpstream
 from tests.plugins import fake_anthropic, fake_gemini
+from tests.ports import free_port
 
 from .curl import Curl
 from .drivers import Client, node_driver, python_driver
 from .gateway_process import GatewayProcess, gateway_process
-from .loopback import free_port, serving
+from .loopback import serving
 
 CONFIG = Path(__file__).with_name("gateway.yaml")
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from .loopback import free_port
+from tests.ports import free_port
 
 KEY = "sk-test"
 READY_TIMEOUT_S = 60.0

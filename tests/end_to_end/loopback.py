@@ -4,7 +4,6 @@ Synchronous clients block the loop that they are called from, so upstreams never
 """
 
 import asyncio
-import socket
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
@@ -13,14 +12,6 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 T = TypeVar("T")
-
-
-def free_port() -> int:
-    """A port that nobody listens on at the moment."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @contextmanager

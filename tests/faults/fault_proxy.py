@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
-from tests.end_to_end.loopback import free_port
+from tests.ports import free_port
 
 Direction = Literal["request", "answer"]
 End = Literal["close", "reset", "half_close", "garbage", "silence"]

@@ -16,7 +16,7 @@ import aiohttp
 import orjson
 
 from tests.end_to_end.gateway_process import KEY, quiet_environment
-from tests.end_to_end.loopback import free_port
+from tests.ports import free_port
 
 from .books import Billed, BookReader, Visited, VisitReader
 from .paid_upstream import visits_beside

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 import orjson
 
 from tests.end_to_end.gateway_process import quiet_environment
-from tests.end_to_end.loopback import free_port
+from tests.ports import free_port
 
 from .fault_proxy import Fault, FaultProxy
 from .processes import ROOT

@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from tests.end_to_end.gateway_process import quiet_environment
-from tests.end_to_end.loopback import free_port
+from tests.ports import free_port
 
 from .calls import Wish
 from .conftest import Goal

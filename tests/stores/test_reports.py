@@ -18,8 +18,6 @@ Charged: CNY 5 + 5 + 2 + 0.5 + 1 + 0.7 = 14.2, USD 0.10; together CNY 14.2 + 0.7
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -293,9 +291,3 @@ def test_a_database_that_cannot_be_reached_is_a_sentence() -> None:
     url = "postgresql://nobody@127.0.0.1:1/ledger?connect_timeout=2"
     with pytest.raises(CallError, match="the ledger's database cannot be used"):
         report(url, ReportQuery(), TERMS)
-
-
-def test_nothing_of_a_report_is_loaded_before_somebody_asks() -> None:
-    program = "import sys, gateway.cli; print('sqlalchemy' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
-    assert done.stdout.split() == [b"False"]
