@@ -56,6 +56,13 @@ class Ring:
         return Caller("key_1") if known else None
 
 
+async def until(question):
+    """Lets everybody else go on until the answer is true."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not question():
+            await asyncio.sleep(0)
+
+
 class Front:
     """A listener that sheds, before a handler that remembers what reached it."""
 
@@ -90,9 +97,7 @@ class Front:
 
     async def connections(self, count):
         """Those that are open, once there are so many."""
-        async with asyncio.timeout(PATIENCE_S):
-            while len(self.listener.server.connections) < count:
-                await asyncio.sleep(0)
+        await until(lambda: len(self.listener.server.connections) >= count)
         return self.listener.server.connections
 
     async def connect(self):
@@ -178,9 +183,7 @@ async def test_a_call_that_was_let_in_is_counted_until_it_is_over(front):
     front.gate = asyncio.Event()
     talk = await front.connect()
     talk.say(call(1, b"a"))
-    async with asyncio.timeout(PATIENCE_S):
-        while not front.reached:
-            await asyncio.sleep(0)
+    await until(lambda: front.reached)
     assert front.overload.arrivals.total == 1
     front.gate.set()
     await talk.hear()
@@ -191,12 +194,9 @@ async def test_a_call_that_was_let_in_is_not_counted_once_its_client_has_left(fr
     front.shed(full=False)
     talk = await front.connect()
     talk.say(call(1, b"half", length=100))
-    async with asyncio.timeout(PATIENCE_S):
-        while not front.overload.arrivals.total:
-            await asyncio.sleep(0)
-        talk.writer.close()
-        while front.overload.arrivals.total:
-            await asyncio.sleep(0)
+    await until(lambda: front.overload.arrivals.total)
+    talk.writer.close()
+    await until(lambda: not front.overload.arrivals.total)
 
 
 async def test_nor_once_its_client_has_left_before_it_was_answered(front):
@@ -204,12 +204,9 @@ async def test_nor_once_its_client_has_left_before_it_was_answered(front):
     front.gate = asyncio.Event()
     talk = await front.connect()
     talk.say(call(1, b"a"))
-    async with asyncio.timeout(PATIENCE_S):
-        while not front.reached:
-            await asyncio.sleep(0)
-        talk.writer.close()
-        while front.overload.arrivals.total:
-            await asyncio.sleep(0)
+    await until(lambda: front.reached)
+    talk.writer.close()
+    await until(lambda: not front.overload.arrivals.total)
     front.gate.set()
 
 
@@ -230,9 +227,7 @@ async def test_whoever_does_not_read_the_answers_is_not_sent_more(front):
     [connection] = front.listener.server.connections
     connection.pause_writing()
     talk.say(call(2))
-    async with asyncio.timeout(PATIENCE_S):
-        while not front.reached:
-            await asyncio.sleep(0)
+    await until(lambda: front.reached)
     connection.resume_writing()
     assert (await talk.hear())[0] == 200
     assert len(front.overload.asked) == 1
@@ -320,9 +315,7 @@ async def test_nobody_is_refused_before_the_last_one_is_answered(front):
     front.gate = asyncio.Event()
     talk = await front.connect()
     talk.say(call(1, b"a"))
-    async with asyncio.timeout(PATIENCE_S):
-        while not front.reached:
-            await asyncio.sleep(0)
+    await until(lambda: front.reached)
     front.shed()
     talk.say(call(2, b"b"))
     async with asyncio.timeout(PATIENCE_S):
