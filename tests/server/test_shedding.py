@@ -318,9 +318,7 @@ async def test_nobody_is_refused_before_the_last_one_is_answered(front):
     await until(lambda: front.reached)
     front.shed()
     talk.say(call(2, b"b"))
-    async with asyncio.timeout(PATIENCE_S):
-        while not any(one._messages for one in front.listener.server.connections):
-            await asyncio.sleep(0)
+    await until(lambda: any(one._messages for one in front.listener.server.connections))
     front.gate.set()
     assert [(await talk.hear())[0] for _ in range(2)] == [200, 200]
 
@@ -335,9 +333,7 @@ async def test_nobody_is_refused_before_several_others_are_answered(front):
     async def say(number):
         seen = connection._request_count
         talk.say(call(number))
-        async with asyncio.timeout(PATIENCE_S):
-            while connection._request_count == seen:
-                await asyncio.sleep(0)
+        await until(lambda: connection._request_count != seen)
 
     await say(1)
     front.shed()
@@ -368,9 +364,7 @@ async def test_a_head_that_begins_behind_the_rest_of_a_body_is_gone_on_with(fron
     front.shed(full=False)
     talk = await front.connect()
     talk.say(call(1, b"a", length=2))
-    async with asyncio.timeout(PATIENCE_S):
-        while not front.overload.arrivals.total:
-            await asyncio.sleep(0)
+    await until(lambda: front.overload.arrivals.total)
     assert await talk.ask(b"b" + HALF_A_HEAD) == 200
     front.shed()
     talk.say(call(2).replace(b"Host: x\r\n", b""))
@@ -429,9 +423,7 @@ async def test_a_head_in_two_pieces_goes_to_the_door(front):
     talk = await front.connect()
     raw = call(1, b"a")
     talk.say(raw[:30])
-    async with asyncio.timeout(PATIENCE_S):
-        while not any(one._was_asked for one in front.listener.server.connections):
-            await asyncio.sleep(0)
+    await until(lambda: any(one._was_asked for one in front.listener.server.connections))
     assert await talk.ask(raw[30:]) == 200
 
 
